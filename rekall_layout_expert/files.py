@@ -1,0 +1,79 @@
+"""Reading with a bound and writing in one step: what all file access of this package goes through.
+
+Input is evidence and may be anything, so no read is unbounded. Output replaces its predecessor only
+when it is complete on disk, so neither a crash nor a full disk leaves half a file under its name.
+"""
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import tempfile
+import zlib
+from typing import Union
+
+from rekall_layout_expert.errors import LayoutExpertError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 1 << 20
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The content of a plain or gzip-compressed file.
+
+    limit: the most bytes the (decompressed) content may have. A LayoutExpertError tells of a file
+    that cannot be read, that is larger, or whose compressed data is damaged; where the system gave
+    the reason, its OSError is the `__cause__`.
+    """
+    try:
+        with open(path, "rb") as file:
+            is_gzip = file.peek(2)[:2] == _GZIP_MAGIC
+            stream = gzip.GzipFile(fileobj=file) if is_gzip else file
+            chunks, size = [], 0
+            # In chunks, because read(n) sets n bytes aside before it knows how many there are.
+            while size <= limit:
+                chunk = stream.read(min(_CHUNK, limit + 1 - size))
+                if not chunk:
+                    return b"".join(chunks)
+                chunks.append(chunk)
+                size += len(chunk)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise LayoutExpertError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise LayoutExpertError(f"cannot read {path}: {error.strerror or error}") from error
+    raise LayoutExpertError(f"{path} is larger than {limit} bytes: not what it is taken for")
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Puts data under path, replacing what was there, or leaves everything as it was.
+
+    mode: the permissions of the file, whatever the umask. A LayoutExpertError, with the OSError as
+    its `__cause__`, tells why it could not be written. Devices and pipes (/dev/stdout) have nothing
+    to be replaced and are written to as they are.
+    """
+    try:
+        if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "wb") as file:
+                file.write(data)
+        else:
+            _replace(os.path.realpath(path), data, mode)
+    except OSError as error:
+        raise LayoutExpertError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(path: str, data: bytes, mode: int) -> None:
+    # In the same directory, for only there is a rename atomic.
+    directory, name = os.path.split(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
