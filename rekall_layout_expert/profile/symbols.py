@@ -1,0 +1,182 @@
+"""The kernel's symbols and their link-time addresses, from System.map or a copy of /proc/kallsyms.
+
+Both have nm's form, `ADDRESS TYPE NAME`, where an upper-case type is a global symbol. kallsyms shows
+run-time addresses: KASLR has moved the kernel's image, and with it all but the absolute symbols
+(type A: per-CPU variables, which are offsets). It also lists the modules' symbols, `… NAME [MODULE]`.
+A profile wants the addresses as they were linked, so the image is slid back.
+"""
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from itertools import compress, repeat
+from operator import not_
+from typing import Dict, FrozenSet, List, Optional, Tuple
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.files import Path, read_bounded
+from rekall_layout_expert.kernel_config import KernelConfig
+
+# allyesconfig's System.map has 40 MB; kallsyms with every module loaded may have twice that.
+_SIZE_LIMIT = 256 << 20
+
+_SYMBOL = re.compile(r"[0-9a-fA-F]{1,16} [A-Za-z] \S+\s*(?:\[\S+\]\s*)?$", re.ASCII)
+_MODULE_LINE = re.compile(r"^[0-9a-fA-F]+ [A-Za-z] \S+[ \t]+\[.*\n?", re.MULTILINE)
+_KINDS = frozenset(string.ascii_letters)
+# Symbols lie in the order of their addresses: one at the start, one that the analysis cannot do
+# without, and (which of them is listed changed over time) one at the end of the kernel's image.
+_IMAGE_START, _FIRST_TASK = "_text", "init_task"
+_IMAGE_ENDS = ("_end", "__bss_stop", "__brk_limit")
+# What x86 reserves for the kernel's image, and so the end of what KASLR can slide it by.
+_IMAGE_SPACE = 1 << 30
+_PAGE = 1 << 12
+
+
+class Symbols:
+    """What each name of the kernel proper stands for; the modules' symbols are left out.
+
+    addresses: {name: link-time address}. Where a name is defined more than once, the global
+    definition counts; among local (and absolute) ones the first, and such names are in `ambiguous`.
+    kaslr_slide: by how many bytes the kernel was moved when the addresses were read; 0 for System.map.
+    source: where they were read, for messages.
+    """
+
+    def __init__(self, addresses: Dict[str, int], source: str, kaslr_slide: int = 0,
+                 ambiguous: FrozenSet[str] = frozenset()):
+        self.addresses = addresses
+        self.source = source
+        self.kaslr_slide = kaslr_slide
+        self.ambiguous = ambiguous
+
+    @classmethod
+    def parse(cls, text: str, source: str, link_text: Optional[int] = None) -> Symbols:
+        """Reads a symbol table's text.
+
+        link_text: the address that _text was linked to (see `text_link_address`); where _text is
+        elsewhere, it has slid. Without it the addresses are taken as link-time ones. A
+        LayoutExpertError tells what is wrong with a table that does not describe a whole kernel.
+        """
+        numbers, kinds, names, has_modules = _columns(text, source)
+        try:
+            values = list(map(int, numbers, repeat(16)))
+        except ValueError:
+            raise _bad_line(text, source) from None
+        _check_content(names, any(values), has_modules, source)
+
+        start = values[names.index(_IMAGE_START)]
+        slide = 0 if link_text is None else _slide(start, link_text, source)
+        if slide:
+            values = [value - slide if value >= start and kind != "A" else value
+                      for value, kind in zip(values, kinds)]
+        is_global = [kind < "a" and kind != "A" for kind in kinds]
+        is_other = list(map(not_, is_global))
+        others, other_values = list(compress(names, is_other)), list(compress(values, is_other))
+        first = _first_of_each(others, other_values)
+        definite = _first_of_each(list(compress(names, is_global)), list(compress(values, is_global)))
+        last = dict(zip(others, other_values))
+        ambiguous = {name for name, value in last.items() if first[name] != value} - definite.keys()
+        first.update(definite)
+        return cls(first, source, slide, frozenset(ambiguous))
+
+    @classmethod
+    def read(cls, path: Path, link_text: Optional[int] = None) -> Symbols:
+        """Reads System.map or a copy of /proc/kallsyms, plain or gzip-compressed; as `parse`."""
+        return cls.parse(read_bounded(path, _SIZE_LIMIT).decode("utf-8", "replace"), str(path), link_text)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex of names and link-time addresses: the same at every boot of a kernel."""
+        content = "\n".join(self.addresses) + "\n" + " ".join(map(hex, self.addresses.values()))
+        return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()
+
+
+def text_link_address(config: KernelConfig) -> Optional[int]:
+    """The address that the kernel's first symbol, _text, is linked to, as x86's vmlinux.lds.S says.
+
+    None for architectures whose configuration does not tell.
+    """
+    if config.architecture == "x86_64":
+        mapping = 0xFFFFFFFF80000000  # __START_KERNEL_map
+    elif config.architecture == "i386":
+        mapping = _number(config, "CONFIG_PAGE_OFFSET", 0xC0000000)
+    else:
+        return None
+    align = _number(config, "CONFIG_PHYSICAL_ALIGN", 0x200000)
+    return mapping + -(-_number(config, "CONFIG_PHYSICAL_START", 0x1000000) // align) * align
+
+
+def _number(config: KernelConfig, name: str, default: int) -> int:
+    value = config.values.get(name, hex(default))
+    try:
+        return int(value, 0) or default
+    except ValueError:
+        raise LayoutExpertError(f"{config.source} is damaged: {name}={value} is no number") from None
+
+
+def _columns(text: str, source: str) -> Tuple[List[str], List[str], List[str], bool]:
+    """The table's columns without the modules' lines, and whether there were any.
+
+    Column by column, for a Python statement per line would take several times as long. Every line
+    must be a symbol: half a table would silently become half a profile.
+    """
+    if not text.strip():
+        raise LayoutExpertError(f"{source} is empty", next_step=_ELSEWHERE)
+    has_modules = "[" in text
+    lines = (_MODULE_LINE.sub("", text) if has_modules else text).rstrip()
+    fields = lines.split()
+    kinds = fields[1::3]
+    if len(fields) != 3 * (lines.count("\n") + 1) or not _KINDS.issuperset(kinds):
+        raise _bad_line(text, source)
+    return fields[::3], kinds, fields[2::3], has_modules
+
+
+def _first_of_each(names: List[str], values: List[int]) -> Dict[str, int]:
+    # Of equal keys dict() keeps the last value: reversed, the first.
+    return dict(zip(reversed(names), reversed(values)))
+
+
+def _bad_line(text: str, source: str) -> LayoutExpertError:
+    if "The real System.map is in" in text[:1000]:
+        return LayoutExpertError(
+            f"{source} is the distribution's stub, not the kernel's symbols", next_step=_ELSEWHERE)
+    lines = text.rstrip().split("\n")
+    number = next((number for number, line in enumerate(lines, 1) if not _SYMBOL.match(line)), len(lines))
+    excerpt = repr(lines[number - 1][:60])
+    if number == len(lines) > 1:
+        return LayoutExpertError(f"{source} is truncated: its last line is {excerpt}", next_step="copy it again")
+    return LayoutExpertError(
+        f"{source} is no symbol table: line {number} is {excerpt}, not ADDRESS TYPE NAME", next_step=_ELSEWHERE)
+
+
+def _check_content(names: List[str], has_addresses: bool, has_modules: bool, source: str) -> None:
+    """It must be the table of a whole kernel; the modules are listed after it."""
+    if not has_addresses:
+        raise LayoutExpertError(
+            f"{source} shows only zeros: the kernel hides addresses from whom may not see them",
+            next_step="as root, and with `sysctl kernel.kptr_restrict=1` if that is 2, read it again")
+    if _IMAGE_START not in names:
+        missing = _IMAGE_START
+    elif not has_modules and not any(end in names for end in _IMAGE_ENDS):
+        missing = _IMAGE_ENDS[0]
+    elif _FIRST_TASK not in names:
+        raise LayoutExpertError(
+            f"{source} has no {_FIRST_TASK}: the kernel was built without CONFIG_KALLSYMS_ALL, so it "
+            "lists its functions but not its data", next_step="give the System.map of this very build")
+    else:
+        return
+    raise LayoutExpertError(f"{source} has no {missing}: it is truncated, or not of a Linux kernel",
+                            next_step="copy it again")
+
+
+def _slide(start: int, link_text: int, source: str) -> int:
+    slide = start - link_text
+    if not 0 <= slide < _IMAGE_SPACE or slide % _PAGE:
+        raise LayoutExpertError(
+            f"{source} and the configuration are of different kernels: {_IMAGE_START} is at {start:#x}, "
+            f"and {link_text:#x}, where it is linked, cannot have slid there",
+            next_step="give both from the same host")
+    return slide
+
+
+_ELSEWHERE = "give a copy of /proc/kallsyms, read as root, or the System.map from the kernel's debug package"
