@@ -1,0 +1,98 @@
+"""The names that Rekall's plugins read, for things that newer kernels call otherwise.
+
+Rekall's Linux plugins were written for kernels up to 4.13. Where a kernel only renamed or moved what
+they read, the profile offers it under the old name as well and they work unchanged. Nothing is
+invented: a name is offered only where it is missing and what it stands for is there.
+"""
+from __future__ import annotations
+
+import copy
+from typing import Any, Dict, List, Optional
+
+# {name: [size in bytes, {member: [offset in bytes, [type, args]]}]}, as in a profile's $STRUCTS.
+Structs = Dict[str, List[Any]]
+
+# The x86 interrupt gate's flags, which `struct idt_bits` holds.
+_GATE_FLAGS = "bits"
+
+
+def offer_rekall_names(structs: Structs, constants: Dict[str, int]) -> None:
+    """Adds Rekall's names to a profile's $STRUCTS and $CONSTANTS, in place."""
+    # 4.11 "refcount_t: Introduce a special purpose refcount type": the counter is refs.counter.
+    _offer_member(structs, "refcount_struct", "counter", "refs", "counter")
+
+    # 4.14 "x86/idt: Unify gate_struct handling for 32/64-bit kernels". The 32-bit gate is not meant.
+    if "offset_high" in _members(structs, "gate_struct"):
+        _offer_struct(structs, "gate_struct64", "gate_struct")
+        for flag in _members(structs, _type_of(structs, "gate_struct64", _GATE_FLAGS)):
+            _offer_member(structs, "gate_struct64", flag, _GATE_FLAGS, flag)
+
+    # 4.20 "xarray: Define struct xa_node": radix_tree_node is a macro that names it.
+    _offer_struct(structs, "radix_tree_node", "xa_node")
+
+    # 5.6 "y2038: hide timeval/timespec/itimerval/itimerspec types". Rekall's class for times goes by
+    # the name of the member's type, so the members are given it, too.
+    if "timespec" not in structs and "timespec64" in structs:
+        _offer_struct(structs, "timespec", "timespec64")
+        for _, members in structs.values():
+            for member in members.values():
+                member[1] = _renamed(member[1], "timespec64", "timespec")
+
+    # 5.8 "module: Refactor section attr into bin attribute": the name is battr.attr.name.
+    _offer_member(structs, "module_sect_attr", "name", "battr", "attr", "name")
+
+    # 5.14 "sched: Change task_struct::state": renamed so that no user of the old one was missed.
+    _offer_member(structs, "task_struct", "state", "__state")
+
+    # 6.4 "module: replace module_layout with module_memory": the first of mem[] is the text.
+    if "core_layout" not in _members(structs, "module"):
+        _offer_member(structs, "module", "module_core", "mem", "base")
+        _offer_member(structs, "module", "core_size", "mem", "size")
+
+    # 6.17 "timekeeping: Introduce auxiliary timekeepers": tk_core is a macro for the first of them.
+    _offer_struct(structs, "tk_core", "tk_data")
+    if "timekeeper_data" in constants:
+        constants.setdefault("tk_core", constants["timekeeper_data"])
+
+
+def _members(structs: Structs, struct: Optional[str]) -> Dict[str, List[Any]]:
+    return structs[struct][1] if struct in structs else {}
+
+
+def _type_of(structs: Structs, struct: Optional[str], member: str) -> Optional[str]:
+    """The type of a member, of an array its elements'; None if there is no such member."""
+    if member not in _members(structs, struct):
+        return None
+    name, args = structs[struct][1][member][1]
+    while name == "Array":
+        name, args = args["target"], args.get("target_args") or {}
+    return name
+
+
+def _offer_struct(structs: Structs, name: str, source: str) -> None:
+    if name not in structs and source in structs:
+        structs[name] = copy.deepcopy(structs[source])
+
+
+def _offer_member(structs: Structs, struct: str, name: str, *path: str) -> None:
+    """Offers as `name` the member found along path, through structs held by value."""
+    if struct not in structs or name in structs[struct][1]:
+        return
+    offset, holder = 0, struct
+    for step in path:
+        if step not in _members(structs, holder):
+            return
+        found = structs[holder][1][step]
+        offset += found[0]
+        holder = _type_of(structs, holder, step)
+    structs[struct][1][name] = [offset, copy.deepcopy(found[1])]
+
+
+def _renamed(type_and_args: List[Any], old: str, new: str) -> List[Any]:
+    """[type, args] with the type old replaced by new, also behind pointers and in arrays."""
+    name, *rest = type_and_args
+    args = rest[0] if rest else None
+    if args and "target" in args:
+        target = _renamed([args["target"], args.get("target_args")], old, new)
+        args = dict(args, target=target[0], **({"target_args": target[1]} if target[1] else {}))
+    return [new if name == old else name, args] if rest else [new if name == old else name]
