@@ -1,0 +1,399 @@
+r"""One header as a program: what a preprocessor does with it, every branch kept.
+
+Translation phases 1 to 3 are done here once (lines joined, comments gone), directives are taken apart, and the text
+between them is cut into *pieces* at the boundaries of declarations, so that a later stage can pass over a declaration
+that nobody asks for without reading it.  A program is a list of items, lists of plain data that go to a file as they
+are; the first element says which:
+
+    [TEXT, line, text, delta, flags, names]     a declaration, or a part of one that a directive interrupts
+    [DEFINE, name, parameters | None, body]     parameters of a variadic macro end in "..." or "name..."
+    [UNDEF, name]
+    [IF, [[condition, program], ...]]           conditions "+NAME" (ifdef), "-NAME" (ifndef), "?expression", "" (else)
+    [INCLUDE, kind, spelled]                    kind '"', '<', 'next"', 'next<', or '' for a computed one
+    [PRAGMA, text]  [ERROR, text]  [LINE, text]
+
+`delta` is how many more brackets the piece opens than it closes, `flags` are ENDS (a declaration may end here) and
+OPAQUE (the piece may declare more than can be seen without expanding its macros).  `names` lists what the piece
+declares: tags with a leading dot, typedef names and enumerators without; it may list too much and never decides
+anything but where to look first.  Whatever the cut misjudges, the pieces in their order are the header's text.
+
+The idea of keeping conditionals unresolved is the Pre-AST of Socala and Cohen (DFRWS 2016) and SuperC's (PLDI 2012).
+"""
+
+import re
+
+from rekall_layout_expert.c_tokens import is_identifier
+from rekall_layout_expert.errors import LayoutExpertError
+
+TEXT, DEFINE, UNDEF, IF, INCLUDE, PRAGMA, ERROR, LINE = range(8)
+ENDS, OPAQUE = 1, 2
+
+_COMMENT_OR_LITERAL = re.compile(
+    r'//(?:[^\n\\]|\\.)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*\Z', re.S
+)
+# A newline taken out of a logical line leaves this mark, so that line numbers still count.
+_JOINED = "\x02"
+_DIRECTIVE = re.compile(r"\s*#\s*(\w+)?\s*(.*?)\s*\Z", re.S)
+_DEFINE = re.compile(r"([^\W\d][\w$]*)(\(([^)]*)\))?\s*(.*)\Z", re.S)
+_INCLUDE = re.compile(r'\s*(?:"([^"]*)"|<([^>]*)>)')
+_PIECE_TOKEN = re.compile(
+    r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[^\W\d][\w$]*|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
+)
+_RECORD_KEYWORDS = ("struct", "union", "enum")
+_FUNCTION_KEYWORDS = frozenset(("static", "inline", "__inline", "__inline__", "__always_inline", "extern"))
+_OPEN = {"(": ")", "[": "]", "{": "}"}
+_KEYWORDS = frozenset(
+    "struct union enum typedef const volatile unsigned signed int char short long float double void static extern inline "
+    "__attribute__ __extension__ register _Bool __signed__ __volatile__ __inline__ __inline __const __packed "
+    "__aligned _Alignas __typeof__ typeof".split()
+)
+# Never defined while a kernel is compiled as C: their branches would only be carried about.
+NEVER_DEFINED = frozenset(("__cplusplus", "__ASSEMBLY__", "__ASSEMBLER__", "__GENKSYMS__", "__CHECKER__", "_MSC_VER"))
+
+
+def compile_program(source, name, prune=False):
+    """The program of one file's text.
+
+    source: the text (str); name: how messages call the file; prune: leave out the bodies of functions and what only
+    assemblers and C++ compilers read, which no type depends on.
+    Raises LayoutExpertError for conditionals that do not nest.
+    """
+    return _Compiler(name, prune).compile(source)
+
+
+def logical_lines(source):
+    """Translation phases 2 and 3: (number of the first line, text) of each logical line, comments gone."""
+    if "\r" in source:
+        source = source.replace("\r\n", "\n")
+    if "\\\n" in source:
+        source = re.sub(r"\\[ \t]*\n", _JOINED, source)
+    if "/" in source:
+        source = _COMMENT_OR_LITERAL.sub(_without_comment, source)
+    number = 1
+    for line in source.split("\n"):
+        yield number, line
+        number += 1 + line.count(_JOINED)
+
+
+def _without_comment(match):
+    text = match.group()
+    if text[0] != "/":
+        return text
+    return " " + _JOINED * (text.count("\n") + text.count(_JOINED))
+
+
+class _State:
+    """Where the cut stands: open brackets and what the current declaration has shown so far."""
+
+    __slots__ = ("brackets", "outline", "after")
+
+    def __init__(self, brackets=(), outline=(), after=None):
+        self.brackets = brackets  # kinds of the open brackets: '(' '[' 'record' 'enum' 'body' 'other'
+        self.outline = outline  # tokens of the current declaration outside all brackets
+        self.after = after  # last token seen
+
+    def __eq__(self, other):
+        return self.brackets == other.brackets and self.outline == other.outline
+
+
+class _Compiler:
+    def __init__(self, name, prune):
+        self.name = name
+        self.prune = prune
+
+    def compile(self, source):
+        self.state = _State()
+        program = []
+        # Open conditionals: [the IF item, program around it, state at #if, states at the branches' ends]
+        open_ifs = []
+        text, text_line = [], 0
+        for number, line in logical_lines(source):
+            if "#" not in line or not line.lstrip(" \t\f\v" + _JOINED).startswith("#"):
+                if not text:
+                    text_line = number
+                text.append(line)
+                continue
+            self._add_text(program, text_line, text)
+            text = []
+            match = _DIRECTIVE.match(line.replace(_JOINED, ""))
+            keyword, rest = match.group(1), match.group(2)
+            if keyword in ("if", "ifdef", "ifndef"):
+                item = [IF, [[_condition(keyword, rest), []]]]
+                open_ifs.append((item, program, self.state, []))
+                program = item[1][0][1]
+            elif keyword in ("elif", "elifdef", "elifndef", "else", "endif"):
+                if not open_ifs:
+                    raise LayoutExpertError("%s:%d: #%s without #if" % (self.name, number, keyword))
+                item, around, state, ends = open_ifs[-1]
+                ends.append(self.state)
+                if keyword == "endif":
+                    open_ifs.pop()
+                    self.state = next((end for end in ends if end != state), state)
+                    program = around
+                    self._add_if(program, item)
+                else:
+                    self.state = state
+                    program = []
+                    item[1].append([_condition(keyword[2:] if keyword != "else" else keyword, rest), program])
+            else:
+                self._add_directive(program, keyword, rest, line)
+        self._add_text(program, text_line, text)
+        if open_ifs:
+            raise LayoutExpertError("%s: #if without #endif; the file may be truncated" % self.name)
+        return _without_bodies(program) if self.prune else program
+
+    def _add_if(self, program, item):
+        if self.prune:
+            branches = []
+            for condition, body in item[1]:
+                if condition[1:] in NEVER_DEFINED and condition[0] in "+-":
+                    if condition[0] == "+":
+                        continue
+                    condition = ""
+                branches.append([condition, body])
+                if not condition:
+                    break
+            item = [IF, branches]
+            if not branches:
+                return
+            if not branches[0][0]:
+                program.extend(branches[0][1])
+                return
+        program.append(item)
+
+    def _add_directive(self, program, keyword, rest, line):
+        if keyword == "define":
+            match = _DEFINE.match(rest)
+            if not match:
+                raise LayoutExpertError("%s: cannot read #define %s" % (self.name, rest))
+            name, has_parameters, parameters, body = match.groups()
+            if has_parameters is None:
+                program.append([DEFINE, name, None, body])
+            else:
+                parameters = [re.sub(r"\s", "", each) for each in parameters.split(",")] if parameters.strip() else []
+                program.append([DEFINE, name, parameters, body])
+        elif keyword == "undef":
+            program.append([UNDEF, rest.split()[0] if rest else ""])
+        elif keyword in ("include", "include_next", "import"):
+            match = _INCLUDE.match(rest)
+            prefix = "next" if keyword == "include_next" else ""
+            if match is None:
+                program.append([INCLUDE, "", rest])
+            elif match.group(1) is not None:
+                program.append([INCLUDE, prefix + '"', match.group(1)])
+            else:
+                program.append([INCLUDE, prefix + "<", match.group(2)])
+        elif keyword == "pragma":
+            program.append([PRAGMA, rest])
+        elif keyword == "error":
+            program.append([ERROR, rest])
+        elif keyword == "line" or (keyword or "").isdigit():
+            program.append([LINE, (keyword if keyword != "line" else "") + " " + rest])
+        # A null directive, #warning and #ident leave nothing behind.
+
+    def _add_text(self, program, line, lines):
+        """Cuts the text between two directives into pieces and appends them."""
+        text = "\n".join(lines)
+        if _JOINED in text:
+            text = text.replace(_JOINED, "\n")
+        if not text or text.isspace():
+            return
+        state = self.state
+        brackets, outline, after = list(state.brackets), list(state.outline), state.after
+        start = 0
+        names = []
+        depth_at_start = len(brackets)
+        expecting_enumerator = bool(brackets) and brackets[-1] == "enum" and after in ("{", ",")
+        pending_record = None  # names seen since the last struct, union or enum keyword, until its brace or another token
+        in_parentheses = 0
+
+        def cut(end, flags):
+            nonlocal start, names, depth_at_start, line
+            piece = text[start:end]
+            stripped = piece.lstrip()
+            line += piece.count("\n", 0, len(piece) - len(stripped))
+            body = stripped.rstrip()
+            if body:
+                found = list(dict.fromkeys(names))
+                program.append([TEXT, line, body, len(brackets) - depth_at_start, flags, found])
+                line += stripped.count("\n")
+            start, names, depth_at_start = end, [], len(brackets)
+
+        for match in _PIECE_TOKEN.finditer(text):
+            token = match.group()
+            if token in _OPEN:
+                kind = token
+                if token == "{":
+                    if pending_record is not None:
+                        kind = "enum" if pending_record[0] == "enum" else "record"
+                        tags = [each for each in pending_record[1:] if not each.startswith("__")]
+                        names += ["." + each for each in tags or pending_record[1:]]
+                    elif not brackets:
+                        kind = self._brace_kind(outline, after)
+                        if kind == "record":
+                            names += ["." + each for each in outline if is_identifier(each) and each not in _KEYWORDS]
+                    else:
+                        kind = "other"
+                    pending_record = None
+                    expecting_enumerator = kind == "enum"
+                elif pending_record is not None and token == "(":
+                    in_parentheses += 1
+                if not brackets:
+                    outline.append(token)
+                brackets.append(kind)
+            elif token in (")", "]", "}"):
+                kind = brackets.pop() if brackets else None
+                if in_parentheses and token == ")":
+                    in_parentheses -= 1
+                if not brackets:
+                    outline.append(token)
+                    if kind == "body" and token == "}":
+                        cut(match.end(), ENDS)
+                        outline = []
+                expecting_enumerator = False
+            elif in_parentheses:
+                pass
+            elif token in _RECORD_KEYWORDS:
+                pending_record = [token]
+                if not brackets:
+                    outline.append(token)
+            elif token == ";":
+                pending_record = None
+                if not brackets:
+                    if "typedef" in outline:
+                        names += _typedef_names(outline)
+                    cut(match.end(), ENDS)
+                    outline = []
+            else:
+                identifier = is_identifier(token)
+                if pending_record is not None:
+                    if identifier and token not in _KEYWORDS:
+                        pending_record.append(token)
+                    elif not identifier:
+                        pending_record = None
+                if not brackets:
+                    outline.append(token)
+                elif brackets[-1] == "enum":
+                    if identifier and expecting_enumerator:
+                        names.append(token)
+                    expecting_enumerator = token == ","
+                elif identifier and outline[:1] == ["typedef"] and len(brackets) <= 2 and "{" not in outline[-1:]:
+                    # typedef int (*name)(...): the declarator stands in the first group of parentheses
+                    if brackets[0] == "(" and after in ("*", "("):
+                        names.append(token)
+            after = token
+        self.state = _State(tuple(brackets), tuple(outline), after)
+        cut(len(text), ENDS if not brackets and after in (";", "}") and not outline else 0)
+
+    @staticmethod
+    def _brace_kind(outline, after):
+        """What a brace outside all brackets opens."""
+        if "=" in outline:
+            return "other"
+        if after == '"C"':
+            return "other"
+        keywords = [position for position, token in enumerate(outline) if token in _RECORD_KEYWORDS]
+        if keywords and not _FUNCTION_KEYWORDS.intersection(outline):
+            tail = outline[keywords[-1] + 1 :]
+            called = [before for before, token in zip(tail, tail[1:]) if token == "("]
+            if "*" not in tail and all(name.startswith("__") for name in called):
+                return "enum" if outline[keywords[-1]] == "enum" else "record"
+        return "body"
+
+
+def _condition(keyword, rest):
+    if keyword == "else":
+        return ""
+    if keyword in ("ifdef", "def"):
+        return "+" + (rest.split() or [""])[0]
+    if keyword in ("ifndef", "ndef"):
+        return "-" + (rest.split() or [""])[0]
+    match = re.match(r"(!?)\s*defined\s*(?:\(\s*([^\W\d]\w*)\s*\)|([^\W\d]\w*))\Z", rest)
+    if match:
+        return ("-" if match.group(1) else "+") + (match.group(2) or match.group(3))
+    return "?" + rest
+
+
+def _typedef_names(outline):
+    """The identifiers a typedef may declare: those of its outline that are no keywords."""
+    names = []
+    for position, token in enumerate(outline):
+        if is_identifier(token) and token not in _KEYWORDS:
+            following = outline[position + 1] if position + 1 < len(outline) else ";"
+            if following in (";", ",", "[", ")", "(") or is_identifier(following):
+                names.append(token)
+    return names
+
+
+def _without_bodies(program):
+    """The program without the text of function bodies; directives inside them stay, for macros outlive the body."""
+    result = []
+    position = 0
+    while position < len(program):
+        item = program[position]
+        if item[0] == IF:
+            result.append([IF, [[condition, _without_bodies(body)] for condition, body in item[1]]])
+        elif item[0] == TEXT and _opens_body(item):
+            end = _body_end(program, position)
+            if end is None:
+                result.append(item)
+            else:
+                head = item[2][: item[2].index("{")].rstrip()
+                result.append([TEXT, item[1], head + ";", 0, ENDS, []])
+                for inner in program[position + 1 : end + 1]:
+                    result += _directives(inner)
+                position = end
+        else:
+            result.append(item)
+        position += 1
+    return result
+
+
+_FUNCTION_HEAD = re.compile(r"[^{};=]*\b(?:static|inline|__inline|__inline__|__always_inline)\b[^{};=]*\)[^{};=()]*\{", re.S)
+
+
+def _opens_body(item):
+    return "{" in item[2] and not item[5] and _FUNCTION_HEAD.match(item[2]) is not None
+
+
+def _body_end(program, position):
+    """The position of the sibling item that closes the function body opened at `position`, or None."""
+    depth = 0
+    for end in range(position, len(program)):
+        item = program[end]
+        if item[0] == TEXT:
+            depth += item[3]
+            if depth == 0 and item[4] & ENDS:
+                return end if end > position or item[2].endswith("}") else None
+            if depth <= 0 and not item[4] & ENDS:
+                return None
+        elif item[0] == INCLUDE:
+            return None
+        elif item[0] == IF and any(_depth(body) for _, body in item[1]) and not _balanced(item):
+            return None
+    return None
+
+
+def _depth(program):
+    total = 0
+    for item in program:
+        if item[0] == TEXT:
+            total += item[3]
+        elif item[0] == IF:
+            total += _depth(item[1][0][1])
+    return total
+
+
+def _balanced(item):
+    return all(not _depth(body) for _, body in item[1])
+
+
+def _directives(item):
+    """What is left of an item inside a dropped function body."""
+    if item[0] in (DEFINE, UNDEF, PRAGMA):
+        return [item]
+    if item[0] == IF:
+        branches = [[condition, [kept for inner in body for kept in _directives(inner)]] for condition, body in item[1]]
+        if any(body for _, body in branches):
+            return [[IF, branches]]
+    return []

@@ -1,0 +1,147 @@
+r"""#if: preprocessing conditions (C11 6.10.1), with GCC's __has_ operators.
+
+A condition is expanded with the macro table as it stands, identifiers that are left count as 0, and the arithmetic is
+that of intmax_t and uintmax_t: a data model whose int has 64 bits.
+"""
+
+from rekall_layout_expert.c_integers import Arithmetic, ExpressionReader, NotConstant
+from rekall_layout_expert.c_tokens import is_identifier, tokenize
+from rekall_layout_expert.errors import LayoutExpertError
+
+_ARITHMETIC = Arithmetic(64, 64)
+
+
+class Conditions:
+    """Answers the conditions of one translation unit.
+
+    table: its MacroTable; compiler: answers has_attribute, has_builtin and has_feature; find: tells whether a header
+    that __has_include names exists, as find(kind, spelled) -> bool.
+    """
+
+    def __init__(self, table, compiler, find):
+        self.table = table
+        self._tokens = {}
+        self._inside = False
+        table.define_builtin("defined", self._defined)
+        for name in ("__has_include", "__has_include_next"):
+            table.define_builtin(name, self._has_include(find, "next" if name.endswith("next") else ""))
+        for name, answer in compiler.operators().items():
+            table.define_builtin(name, self._operator(answer))
+
+    def holds(self, condition):
+        """Whether a branch with that condition (see `pre_ast.program`) is taken.
+
+        Raises LayoutExpertError for a condition that cannot be evaluated.
+        """
+        kind = condition[0]
+        if kind == "+":
+            return condition[1:] in self.table.current or self._is_operator(condition[1:])
+        if kind == "-":
+            return condition[1:] not in self.table.current and not self._is_operator(condition[1:])
+        return self.value(condition[1:]) != 0
+
+    def value(self, text):
+        """The value of a preprocessing expression, an int."""
+        tokens = self._tokens.get(text)
+        if tokens is None:
+            tokens = self._tokens[text] = tokenize(text)
+        inside, self._inside = self._inside, True
+        try:
+            expanded = self.table.expand([(tokens, None)])
+            tree = ExpressionReader([token for token in expanded if not token.isspace()]).read()
+            return self._fold(tree)[0]
+        except NotConstant as error:
+            raise LayoutExpertError("#if %s: %s" % (text, error)) from None
+        finally:
+            self._inside = inside
+
+    def _is_operator(self, name):
+        return name in self.table.builtins and name != "defined"
+
+    def _fold(self, tree):
+        kind = tree[0]
+        if kind == "number":
+            return _ARITHMETIC.number(tree[1])
+        if kind == "name":
+            return 0, 64, False
+        if kind == "char":
+            return _ARITHMETIC.character(tree[1])
+        if kind == "unary" and tree[1] not in "&*":
+            return _ARITHMETIC.unary(tree[1], self._fold(tree[2]))
+        if kind == "binary":
+            operator = tree[1]
+            left = self._fold(tree[2])
+            if operator in ("&&", "||"):
+                if bool(left[0]) == (operator == "||"):
+                    return int(operator == "||"), 64, False
+                return int(bool(self._fold(tree[3])[0])), 64, False
+            return _ARITHMETIC.binary(operator, left, self._fold(tree[3]))
+        if kind == "conditional":
+            condition = self._fold(tree[1])
+            chosen = (tree[2] or tree[1]) if condition[0] else tree[3]
+            try:
+                other = self._fold(tree[3] if condition[0] else tree[2] or tree[1])
+            except NotConstant:
+                other = condition
+            value = self._fold(chosen)
+            return _ARITHMETIC.binary("+", value, (0, 64, other[2]))
+        if kind == "comma":
+            return self._fold(tree[2])
+        raise NotConstant("no preprocessing expression")
+
+    # defined NAME | defined ( NAME )
+    def _defined(self, reader):
+        if not self._inside:
+            return None
+        name = reader.next_token()
+        if name == "(":
+            name = reader.next_token()
+            if reader.next_token() != ")":
+                raise NotConstant("')' is missing after 'defined'")
+        if name is None or not is_identifier(name):
+            raise NotConstant("'defined' without an identifier")
+        return ["1" if name in self.table.current or self._is_operator(name) else "0"]
+
+    def _has_include(self, find, prefix):
+        def answer(reader):
+            if not self._inside:
+                return None
+            if reader.next_token() != "(":
+                raise NotConstant("'(' is missing after '__has_include'")
+            token = reader.next_token()
+            if token == "<":
+                spelled = []
+                while True:
+                    token = reader.next_token()
+                    if token in (">", None):
+                        break
+                    spelled.append(token)
+                kind, name = "<", "".join(spelled)
+            elif token and token[0] == '"':
+                kind, name = '"', token[1:-1]
+            else:
+                raise NotConstant("__has_include of a computed name")
+            if reader.next_token() != ")":
+                raise NotConstant("')' is missing after '__has_include'")
+            return ["1" if find(prefix + kind, name) else "0"]
+
+        return answer
+
+    def _operator(self, function):
+        def answer(reader):
+            if not self._inside:
+                return None
+            if reader.next_token() != "(":
+                raise NotConstant("'(' is missing after a __has_ operator")
+            words = []
+            depth = 1
+            while True:
+                token = reader.next_token()
+                if token is None:
+                    raise NotConstant("')' is missing after a __has_ operator")
+                depth += (token == "(") - (token == ")")
+                if not depth:
+                    return [str(function("".join(words)))]
+                words.append(token)
+
+        return answer

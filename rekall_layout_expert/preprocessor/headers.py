@@ -1,0 +1,86 @@
+r"""Where #include looks: the search of GCC's "Search Path" over whatever holds the files.
+
+A quoted name is first looked for beside the file that includes it, then, like one in angle brackets, along the search
+path; #include_next goes on behind the place where the including file was found.  A name is never looked for anywhere
+else: a header missing from a kernel's tree must not be found on the host.
+"""
+
+import os
+import posixpath
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.files import read_bounded
+from rekall_layout_expert.pre_ast.program import compile_program
+
+_SIZE_LIMIT = 64 << 20
+
+
+class Headers:
+    """Files by path, each as a program (see `pre_ast.program`).  `search_path`: directories, in order."""
+
+    def __init__(self, search_path):
+        self.search_path = tuple(search_path)
+
+    def exists(self, path):
+        """Whether there is a file of that path."""
+        raise NotImplementedError
+
+    def program(self, path):
+        """The program of that file."""
+        raise NotImplementedError
+
+    def find(self, kind, spelled, including):
+        """The path that an #include means, or None.
+
+        kind: '"', '<', 'next"' or 'next<'; including: the path of the including file.
+        """
+        if posixpath.isabs(spelled):
+            return spelled if self.exists(spelled) else None
+        directories = self.search_path
+        if kind.startswith("next"):
+            place = next(
+                (
+                    index
+                    for index, directory in enumerate(directories)
+                    if including.startswith(directory + "/") and self.exists(including)
+                ),
+                -1,
+            )
+            directories = directories[place + 1 :]
+        elif kind == '"':
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(including), spelled))
+            if self.exists(path):
+                return path
+        for directory in directories:
+            path = posixpath.normpath(posixpath.join(directory, spelled))
+            if self.exists(path):
+                return path
+        return None
+
+
+class DirectoryHeaders(Headers):
+    """Headers in directories of this machine; `main` is a text of its own, under the path "<source>"."""
+
+    MAIN = "<source>"
+
+    def __init__(self, main, search_path):
+        super().__init__(os.fspath(path) for path in search_path)
+        self._programs = {self.MAIN: compile_program(main, self.MAIN)}
+
+    def exists(self, path):
+        return path in self._programs or os.path.isfile(path)
+
+    def program(self, path):
+        if path not in self._programs:
+            text = read_bounded(path, _SIZE_LIMIT).decode("utf-8", "surrogateescape")
+            self._programs[path] = compile_program(text, path)
+        return self._programs[path]
+
+
+def missing(spelled, including, search_path):
+    """The error for an #include whose file is nowhere."""
+    return LayoutExpertError(
+        "%s includes %s, which is not there" % (including, spelled),
+        looked_at=search_path,
+        next_step="use the complete headers package or source tree of the kernel",
+    )

@@ -1,0 +1,453 @@
+r"""The macro table with its history, and macro expansion (C11 6.10.3, and GNU C's variadic macros).
+
+A profile needs few of a kernel's declarations, and those only after the whole translation unit has been walked.  So the
+table keeps, for each name, every definition with the moment it was made; a declaration is expanded later, with the table
+*as it stood at its moment*.  A moment is the position in the walk, a plain integer.
+
+Expansion keeps GCC's discipline (`cpp` internals, "Macro Expansion"): a stack of token lists being read, each the
+replacement of a macro that stays disabled until its list has been read to the end; a name met while its macro is
+disabled is painted and never expanded again.  Arguments are expanded on their own before they are put in.
+"""
+
+from bisect import bisect_left
+
+from rekall_layout_expert.c_tokens import Painted, Pragma, is_identifier, tokenize, tokenize_spelling
+from rekall_layout_expert.errors import LayoutExpertError
+
+NOW = None  # the moment after everything seen so far
+
+
+class Macro:
+    """One definition.
+
+    parameters: None for an object-like macro, otherwise their names; variadic: the last of them takes all that is left.
+    body: replacement text, made into operands when it is first used.
+    """
+
+    __slots__ = ("name", "parameters", "variadic", "body", "operands")
+
+    def __init__(self, name, parameters, body):
+        self.name = name
+        self.body = body
+        self.operands = None
+        self.variadic = False
+        if parameters and parameters[-1].endswith("..."):
+            parameters = parameters[:-1] + [parameters[-1][:-3] or "__VA_ARGS__"]
+            self.variadic = True
+        self.parameters = parameters
+
+    def compiled(self, read):
+        """The replacement: a token list for an object-like macro without ##, a list of operand chains otherwise.
+
+        read: the tokenizer in use (with or without white space).
+        """
+        if self.operands is None:
+            tokens = read(self.body)
+            if self.parameters is None and "##" not in tokens:
+                self.operands = [" " if token.isspace() else token for token in tokens]
+            else:
+                self.operands = self._chains(tokens)
+        return self.operands
+
+    # A chain is a list of operands joined by ##; most chains have one operand.  Operands: ("token", text),
+    # ("argument", number), ("string", number), ("optional", chains) for __VA_OPT__.
+    def _chains(self, tokens):
+        parameters = {name: number for number, name in enumerate(self.parameters or ())}
+        chains = []
+        position = 0
+        joining = False
+        while position < len(tokens):
+            token = tokens[position]
+            position += 1
+            if token.isspace():
+                following = next((each for each in tokens[position:] if not each.isspace()), "")
+                if not joining and following != "##":
+                    chains.append([("token", " ")])
+                continue
+            if token == "##" and chains:
+                joining = True
+                continue
+            if token == "#" and self.parameters is not None:
+                while position < len(tokens) and tokens[position].isspace():
+                    position += 1
+                name = tokens[position] if position < len(tokens) else ""
+                if name in parameters:
+                    operand = ("string", parameters[name])
+                    position += 1
+                elif name == "__VA_OPT__" and self.variadic:
+                    inner, position = self._optional(tokens, position + 1)
+                    operand = ("optional-string", inner)
+                else:
+                    raise LayoutExpertError("in macro %s: '#' is not followed by a parameter" % self.name)
+            elif token in parameters:
+                operand = ("argument", parameters[token])
+            elif token == "__VA_OPT__" and self.variadic:
+                inner, position = self._optional(tokens, position)
+                operand = ("optional", inner)
+            else:
+                operand = ("token", token)
+            if joining:
+                chains[-1].append(operand)
+                joining = False
+            else:
+                chains.append([operand])
+        return chains
+
+    def _optional(self, tokens, position):
+        """The chains inside the parentheses of a __VA_OPT__ and the position behind them."""
+        while position < len(tokens) and tokens[position].isspace():
+            position += 1
+        depth = 0
+        for end in range(position, len(tokens)):
+            if tokens[end] == "(":
+                depth += 1
+            elif tokens[end] == ")":
+                depth -= 1
+                if not depth:
+                    return self._chains(tokens[position + 1 : end]), end + 1
+        raise LayoutExpertError("in macro %s: unterminated __VA_OPT__" % self.name)
+
+
+class MacroTable:
+    """Every macro of a translation unit, with its history.
+
+    spelling: keep white space (for printing); types need none.
+    """
+
+    def __init__(self, spelling=False):
+        self.read = tokenize_spelling if spelling else tokenize
+        self.spelling = spelling
+        self.moment = 0
+        self.current = {}
+        self.history = {}
+        self.builtins = {}
+        self._pushed = {}
+        self._disabled = set()
+        self._when = NOW
+
+    def define(self, name, parameters, body):
+        """#define: `parameters` is None for an object-like macro."""
+        self._record(name, Macro(name, parameters, body))
+
+    def undefine(self, name):
+        """#undef."""
+        if name in self.current:
+            self._record(name, None)
+
+    def _record(self, name, macro):
+        entry = (self.moment, macro)
+        past = self.history.get(name)
+        if past is None:
+            self.history[name] = [entry]
+        else:
+            past.append(entry)
+        if macro is None:
+            del self.current[name]
+        else:
+            self.current[name] = macro
+
+    def define_builtin(self, name, function):
+        """A name that the preprocessor itself answers: function(reader) -> tokens."""
+        self.builtins[name] = function
+        self.history.setdefault(name, [])
+
+    def push(self, name):
+        """#pragma push_macro."""
+        self._pushed.setdefault(name, []).append(self.current.get(name))
+
+    def pop(self, name):
+        """#pragma pop_macro."""
+        if self._pushed.get(name):
+            macro = self._pushed[name].pop()
+            if macro is not None or name in self.current:
+                self._record(name, macro)
+
+    def lookup(self, name, moment=NOW):
+        """The macro of that name at that moment, or None."""
+        if moment is NOW:
+            return self.current.get(name)
+        past = self.history.get(name)
+        if not past:
+            return None
+        if len(past) == 1:
+            return past[0][1] if past[0][0] < moment else None
+        index = bisect_left(past, moment, key=_moment) if _BISECT_HAS_KEY else bisect_left([e[0] for e in past], moment)
+        return past[index - 1][1] if index else None
+
+    def is_macro(self, name, moment=NOW):
+        """Whether the preprocessor would replace that name."""
+        return self.lookup(name, moment) is not None
+
+    def expand(self, segments):
+        """Expands a run of text.
+
+        segments: [(tokens, moment)], read as one stream.  Returns the tokens.
+        Raises LayoutExpertError for an invocation that is malformed.
+        """
+        if all(self.history.keys().isdisjoint(tokens) for tokens, _ in segments):
+            return [token for tokens, _ in segments for token in tokens]
+        previous = self._when
+        try:
+            return _Reader(self, segments).run()
+        except RecursionError:
+            raise LayoutExpertError("macro arguments are nested too deeply") from None
+        finally:
+            self._when = previous
+            if previous is NOW:
+                self._disabled.clear()
+
+
+def _moment(entry):
+    return entry[0]
+
+
+_BISECT_HAS_KEY = True
+try:
+    bisect_left([], 0, key=_moment)
+except TypeError:  # Python 3.9
+    _BISECT_HAS_KEY = False
+
+
+class _Reader:
+    """The stack of token lists that are being read; the bottom one is the text itself."""
+
+    def __init__(self, table, segments):
+        self.table = table
+        self.segments = iter(segments)
+        self.stack = []
+        self.tokens = ()
+        self.position = 0
+        self.macro = None  # whose replacement `tokens` is
+
+    def run(self):
+        table = self.table
+        history = table.history
+        disabled = table._disabled
+        out = []
+        append = out.append
+        while True:
+            if self.position == len(self.tokens):
+                if not self._leave():
+                    return out
+                continue
+            token = self.tokens[self.position]
+            self.position += 1
+            if token not in history or token.__class__ is Painted:
+                append(token)
+                continue
+            builtin = table.builtins.get(token)
+            if builtin is not None:
+                replacement = builtin(self)
+                if replacement is None:
+                    append(token)
+                else:
+                    out.extend(replacement)
+                continue
+            macro = table.lookup(token, table._when)
+            if macro is None:
+                append(token)
+            elif macro.name in disabled:
+                append(Painted(token))
+            elif macro.parameters is None:
+                operands = macro.compiled(table.read)
+                if operands and operands[0].__class__ is list:
+                    operands = self._substitute(macro, operands, ())
+                self._enter(macro, operands)
+            else:
+                space = self._at_parenthesis()
+                if space is None:
+                    append(token)
+                elif not self._peeked:
+                    append(token)
+                    out.extend(space)
+                else:
+                    arguments = self._arguments(macro)
+                    operands = self._substitute(macro, macro.compiled(table.read), arguments)
+                    self._enter(macro, operands)
+
+    def _enter(self, macro, tokens):
+        if self.table.spelling and tokens:
+            tokens = _stripped(tokens)  # white space around a replacement is what stood around the name
+        self.stack.append((self.tokens, self.position, self.macro))
+        self.tokens, self.position, self.macro = tokens, 0, macro
+        self.table._disabled.add(macro.name)
+
+    def _leave(self):
+        """Goes back to the list below, or on to the next segment; False at the end of everything."""
+        if self.macro is not None:
+            self.table._disabled.discard(self.macro.name)
+        if self.stack:
+            self.tokens, self.position, self.macro = self.stack.pop()
+            return True
+        segment = next(self.segments, None)
+        self.macro = None
+        if segment is None:
+            self.tokens, self.position = (), 0
+            return False
+        self.tokens, self.table._when = segment
+        self.position = 0
+        return True
+
+    def _at_parenthesis(self):
+        """Looks for the parenthesis that makes a name an invocation.
+
+        Returns the white space before it; `_peeked` tells whether it is there (and was read over).  None at the end.
+        """
+        space = []
+        self._peeked = False
+        while True:
+            while self.position < len(self.tokens):
+                token = self.tokens[self.position]
+                if token == "(":
+                    self.position += 1
+                    self._peeked = True
+                    return space
+                if not token.isspace():
+                    return space
+                space.append(token)
+                self.position += 1
+            if not self._leave():
+                return space or None
+
+    def next_token(self):
+        """The next token of the stream without expanding it, or None at the end; builtins read their operands so."""
+        while True:
+            while self.position < len(self.tokens):
+                token = self.tokens[self.position]
+                self.position += 1
+                if not token.isspace():
+                    return token
+            if not self._leave():
+                return None
+
+    def _arguments(self, macro):
+        """The arguments of an invocation, unexpanded: one token list a parameter."""
+        arguments = [[]]
+        depth = 0
+        parameters = macro.parameters
+        last = len(parameters) if macro.variadic else -1
+        while True:
+            if self.position == len(self.tokens):
+                if not self._leave():
+                    raise LayoutExpertError("unterminated argument list of macro %s" % macro.name)
+                continue
+            token = self.tokens[self.position]
+            self.position += 1
+            if token == "(":
+                depth += 1
+            elif token == ")":
+                if not depth:
+                    break
+                depth -= 1
+            elif token == "," and not depth and len(arguments) != last:
+                arguments.append([])
+                continue
+            arguments[-1].append(token)
+        if self.table.spelling:
+            arguments = [_stripped(argument) for argument in arguments]
+        if len(arguments) != len(parameters):
+            if not parameters and arguments == [[]]:
+                arguments = []
+            elif macro.variadic and len(arguments) == len(parameters) - 1:
+                arguments.append([])
+            else:
+                raise LayoutExpertError(
+                    "macro %s takes %d arguments, not %d" % (macro.name, len(parameters), len(arguments))
+                )
+        return arguments
+
+    def _expand_argument(self, tokens):
+        table = self.table
+        if table.history.keys().isdisjoint(tokens):
+            return tokens
+        return _Reader(table, [(tokens, table._when)]).run()
+
+    def _substitute(self, macro, chains, arguments):
+        """The replacement list of one invocation (C11 6.10.3.1 to 6.10.3.3)."""
+        expanded = [None] * len(arguments)
+
+        def argument(number):
+            if expanded[number] is None:
+                expanded[number] = self._expand_argument(arguments[number])
+            return expanded[number]
+
+        def evaluate(chains):
+            out = []
+            for chain in chains:
+                if len(chain) == 1:
+                    kind, value = chain[0]
+                    if kind == "token":
+                        out.append(value)
+                    elif kind == "argument":
+                        out.extend(argument(value))
+                    else:
+                        out.extend(raw(kind, value))
+                else:
+                    out.extend(joined(chain))
+            return out
+
+        def raw(kind, value):
+            if kind == "token":
+                return [value]
+            if kind == "argument":
+                return arguments[value]
+            if kind == "string":
+                return [_stringified(arguments[value], self.table.spelling)]
+            inner = evaluate(value) if any(not each.isspace() for each in argument(len(arguments) - 1)) else []
+            return [_stringified(inner, self.table.spelling)] if kind == "optional-string" else inner
+
+        def joined(chain):
+            left = list(raw(*chain[0]))
+            rest = chain[1:]
+            for index, (kind, value) in enumerate(rest):
+                right = raw(kind, value)
+                if (
+                    index == 0
+                    and macro.variadic
+                    and chain[0] == ("token", ",")
+                    and (kind, value) == ("argument", len(arguments) - 1)
+                ):
+                    # GNU C: the comma goes with the arguments that are left out, and is not pasted to those given.
+                    left = left + list(right) if right else []
+                elif left and right:
+                    left = left[:-1] + _pasted(left[-1], right[0]) + list(right[1:])
+                else:
+                    left = left or list(right)
+            return left
+
+        return evaluate(chains)
+
+
+def _stripped(tokens):
+    start, end = 0, len(tokens)
+    while start < end and tokens[start].isspace():
+        start += 1
+    while end > start and tokens[end - 1].isspace():
+        end -= 1
+    return tokens[start:end]
+
+
+def _pasted(left, right):
+    together = left + right
+    tokens = tokenize(together)
+    if len(tokens) != 1 and together not in ("//",):
+        return [str(left), str(right)]
+    return [together]
+
+
+def _stringified(tokens, spelling):
+    parts = []
+    for token in tokens:
+        if token.isspace():
+            if parts and parts[-1] != " ":
+                parts.append(" ")
+        elif token[-1] in "\"'" and len(token) > 1 and not is_identifier(token):
+            parts.append(token.replace("\\", "\\\\").replace('"', '\\"'))
+        else:
+            parts.append(token)
+    return '"%s"' % ("" if spelling else " ").join(parts).strip()
+
+
+def destringized(literal):
+    """The text that a string literal handed to _Pragma stands for (C11 6.10.9)."""
+    return Pragma(literal[literal.index('"') + 1 : -1].replace('\\"', '"').replace("\\\\", "\\"))

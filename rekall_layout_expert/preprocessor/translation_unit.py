@@ -1,0 +1,228 @@
+r"""The walk: which declarations a configuration leaves standing, and when each of them stood.
+
+The program of the root is executed: conditions decide, includes are entered, macros go into the table.  Text is only
+noted, as declarations with their moment in the macro table's history; nothing is expanded but conditions.  So the walk
+costs what the directives cost, and the text is left for those who want a declaration (see `MacroTable`).
+"""
+
+from rekall_layout_expert.c_tokens import Pragma
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.pre_ast.program import DEFINE, ENDS, ERROR, IF, INCLUDE, LINE, OPAQUE, PRAGMA, TEXT, UNDEF
+from rekall_layout_expert.preprocessor.conditions import Conditions
+from rekall_layout_expert.preprocessor.headers import missing
+from rekall_layout_expert.preprocessor.macros import MacroTable, destringized
+
+_MOST_NESTED_INCLUDES = 200  # GCC's default -fmax-include-depth
+
+
+class Declaration:
+    """Text up to a place where a declaration may end; usually exactly one declaration, unexpanded.
+
+    pieces: [(text | Pragma, moment)]; pack: the maximum alignment in bytes that #pragma pack had set before it, or
+    None; path, line: where it begins; names: what it may declare; opaque: it may declare more.
+    """
+
+    __slots__ = ("pieces", "pack", "path", "line", "names", "opaque")
+
+    def __init__(self, pack, path, line):
+        self.pieces = []
+        self.pack = pack
+        self.path = path
+        self.line = line
+        self.names = []
+        self.opaque = False
+
+
+class TranslationUnit:
+    """One walk.
+
+    headers: a `Headers`; compiler: a `Compiler`; defines: {name: body} as -D gives them (a name may carry a parameter
+    list); forced: paths included before the root, as -include does; spelling: keep white space.
+    Raises LayoutExpertError for an #error, an #include that is nowhere, and malformed directives.
+    """
+
+    def __init__(self, headers, compiler, root, defines=None, forced=(), spelling=False):
+        self.headers = headers
+        self.macros = MacroTable(spelling)
+        self.conditions = Conditions(self.macros, compiler, self._header_exists)
+        self.declarations = []
+        self.paths = []  # of the files entered, in order, each once
+        self._seen = set()
+        self._once = set()
+        self._stack = []
+        self._pending = None
+        self._depth = 0
+        self._pack = None
+        self._packs = []
+        self._counter = 0
+        self._line = 0
+        self.macros.define_builtin("__COUNTER__", self._next_count)
+        self.macros.define_builtin("__LINE__", lambda reader: [str(self._line)])
+        self.macros.define_builtin("__FILE__", lambda reader: ['"%s"' % (self._stack or [root])[-1]])
+        self.macros.define_builtin("__INCLUDE_LEVEL__", lambda reader: [str(max(len(self._stack) - 1, 0))])
+        self.macros.define_builtin("_Pragma", self._pragma_operator)
+        for name, parameters, body in compiler.predefined():
+            self.macros.define(name, parameters, body)
+        for name, body in (defines or {}).items():
+            if body is None:
+                self.macros.undefine(name)
+                continue
+            name, parenthesis, parameters = name.partition("(")
+            self.macros.define(name, parameters.rstrip(")").split(",") if parenthesis else None, str(body))
+        self.macros.moment += 1
+        for path in tuple(forced) + (root,):
+            self._enter(path)
+        self._flush()
+
+    def expand(self, declaration):
+        """The tokens of a declaration, macros replaced as they stood at its moment."""
+        read = self.macros.read
+        self._line = declaration.line
+        segments = []
+        for text, moment in declaration.pieces:
+            tokens = [text] if text.__class__ is Pragma else read(text)
+            if segments and segments[-1][1] == moment:
+                segments[-1][0].extend(tokens)
+            else:
+                segments.append((tokens, moment))
+        return self.macros.expand(segments)
+
+    def _enter(self, path):
+        if path in self._once:
+            return
+        if len(self._stack) >= _MOST_NESTED_INCLUDES:
+            raise LayoutExpertError("%s: #include nested too deeply" % path)
+        if path not in self._seen:
+            self._seen.add(path)
+            self.paths.append(path)
+        self._stack.append(path)
+        self._run(self.headers.program(path))
+        self._stack.pop()
+
+    def _run(self, program):
+        macros = self.macros
+        for item in program:
+            kind = item[0]
+            if kind == TEXT:
+                self._add_text(item)
+            elif kind == DEFINE:
+                macros.moment += 1
+                macros.define(item[1], item[2], item[3])
+            elif kind == IF:
+                for condition, body in item[1]:
+                    if not condition or self._holds(condition):
+                        self._run(body)
+                        break
+            elif kind == INCLUDE:
+                self._include(item[1], item[2])
+            elif kind == UNDEF:
+                macros.moment += 1
+                macros.undefine(item[1])
+            elif kind == PRAGMA:
+                self._pragma(item[1])
+            elif kind == ERROR:
+                raise LayoutExpertError(
+                    "%s: #error %s" % (self._stack[-1], item[1]),
+                    next_step="the config does not fit this header tree",
+                )
+            elif kind == LINE:
+                pass  # line numbers are those of the files
+
+    def _holds(self, condition):
+        try:
+            return self.conditions.holds(condition)
+        except LayoutExpertError as error:
+            raise LayoutExpertError("%s: %s" % (self._stack[-1], error)) from None
+
+    def _add_text(self, item):
+        _, line, text, delta, flags, names = item
+        declaration = self._pending
+        if declaration is None:
+            declaration = self._pending = Declaration(self._pack, self._stack[-1], line)
+        # A moment stands between definitions: it must see what was defined before it, and no more.
+        declaration.pieces.append((text, self.macros.moment + 1))
+        if names:
+            declaration.names += names
+        if flags & OPAQUE:
+            declaration.opaque = True
+        self._depth += delta
+        if flags & ENDS and self._depth <= 0:
+            self._flush()
+
+    def _flush(self):
+        if self._pending is not None:
+            self.declarations.append(self._pending)
+            self._pending = None
+        self._depth = 0
+
+    def _include(self, kind, spelled):
+        if not kind:
+            kind, spelled = self._computed_include(spelled)
+        path = self.headers.find(kind, spelled, self._stack[-1])
+        if path is None:
+            raise missing(spelled, self._stack[-1], self.headers.search_path)
+        self._enter(path)
+
+    def _computed_include(self, text):
+        tokens = self.macros.expand([(self.macros.read(text), None)])
+        spelled = "".join(tokens).strip()
+        if spelled[:1] == "<" and spelled[-1:] == ">":
+            return "<", spelled[1:-1]
+        if spelled[:1] == '"' and spelled[-1:] == '"':
+            return '"', spelled[1:-1]
+        raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1], text))
+
+    def _header_exists(self, kind, spelled):
+        return self.headers.find(kind, spelled, self._stack[-1]) is not None
+
+    def _pragma(self, text):
+        words = text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
+        if words == ["once"]:
+            self._once.add(self._stack[-1])
+        elif words[:1] in (["push_macro"], ["pop_macro"]) and len(words) == 4:
+            self.macros.moment += 1
+            (self.macros.push if words[0] == "push_macro" else self.macros.pop)(words[2].strip('"'))
+        elif words[:1] in (["GCC"], ["STDC"]) or words[:1] != ["pack"] or self._pending is not None or self.macros.spelling:
+            # Inside a declaration, and in printed text, a pragma stays where it stands.
+            if self._pending is not None or self.macros.spelling:
+                declaration = self._pending or Declaration(self._pack, self._stack[-1], 0)
+                declaration.pieces.append((Pragma(text), self.macros.moment + 1))
+                if self._pending is None:
+                    self.declarations.append(declaration)
+        else:
+            self._pack = packed(self._pack, self._packs, words)
+
+    def _next_count(self, reader):
+        self._counter += 1
+        return [str(self._counter - 1)]
+
+    def _pragma_operator(self, reader):
+        if reader.next_token() != "(":
+            raise LayoutExpertError("_Pragma takes a parenthesized string literal")
+        literal = reader.next_token() or ""
+        if literal[-1:] != '"' or reader.next_token() != ")":
+            raise LayoutExpertError("_Pragma takes a parenthesized string literal")
+        return [destringized(literal)]
+
+
+def packed(pack, packs, words):
+    """The maximum alignment in bytes (None: none) after ``#pragma pack``.
+
+    pack: the one before; packs: the stack of those pushed, changed in place; words: the pragma's words.
+    GCC's "Structure-Layout Pragmas".
+    """
+    arguments = [word for word in words[1:] if word not in "(),"]
+    if arguments[:1] == ["push"]:
+        packs.append(pack)
+        arguments = arguments[1:]
+    elif arguments[:1] == ["pop"]:
+        return packs.pop() if packs else None
+    elif not arguments:
+        return None
+    if not arguments:
+        return pack
+    try:
+        value = int(arguments[-1], 0)
+    except ValueError:
+        return pack
+    return value or None if value in (0, 1, 2, 4, 8, 16) else pack
