@@ -10,12 +10,13 @@ import os
 import stat
 import tempfile
 import zlib
-from typing import Union
+from typing import List, Union
 
 from rekall_layout_expert.errors import LayoutExpertError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
+_MOST_LINKS = 40  # as the kernel has it
 
 Path = Union[str, "os.PathLike[str]"]
 
@@ -77,3 +78,34 @@ def _replace(path: str, data: bytes, mode: int) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def resolve_under(root: Path, path: str) -> str:
+    """Where an absolute path of the system mounted at root leads: symbolic links stay inside root.
+
+    A link such as /lib/modules/RELEASE/build -> /usr/src/… would else lead to the analyst's own files.
+    """
+    root = os.path.realpath(root)
+    ahead, behind, links = _components(path), [], 0
+    while ahead:
+        name = ahead.pop()
+        if name == "..":
+            del behind[-1:]
+            continue
+        try:
+            target = os.readlink(os.path.join(root, *behind, name))
+        except OSError:  # no link, or nothing at all
+            behind.append(name)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise LayoutExpertError(f"{path} leads through too many symbolic links")
+        if target.startswith("/"):
+            behind = []
+        ahead += _components(target)
+    return os.path.join(root, *behind)
+
+
+def _components(path: str) -> List[str]:
+    """Last first, as resolve_under takes them off."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
