@@ -1,0 +1,233 @@
+"""Runs an unmodified Rekall 1.7.2rc1 (of 2017) on Python 3.9 to 3.13.
+
+The idea: Rekall's modules, and no others, are executed with an ``import`` statement of their own. Python documents that
+exec() runs code with the builtins it finds in the code's globals; Rekall's loader below puts a copy there in which
+``__import__`` is ours. What a Rekall module imports is then, by the two tables of this file,
+
+  * today's module with the names that Rekall still knows (ADAPTED), or
+  * the package itself, and if it is not installed, a placeholder that can be imported, subclassed and caught, but not
+    used: the first call says which package is missing (OPTIONAL), or
+  * anything else, as ever.
+
+So nothing is patched and nothing is put into sys.modules: to the rest of the process Python stays what it is.
+
+rekall_layout_expert.pth makes each start of Python call install(), which costs one finder on sys.meta_path; everything
+else waits for the first import of Rekall.
+"""
+import builtins
+import sys
+import warnings
+from importlib.machinery import PathFinder, SourceFileLoader
+from types import ModuleType, SimpleNamespace
+
+REKALL = frozenset(("rekall", "rekall_lib", "efilter"))
+
+
+# -- Names that Rekall imports and that Python or a package has dropped since ------------------------------------------
+
+
+def _with_names(module, **names):
+    """A copy of `module` that has `names` too."""
+    copy = ModuleType(module.__name__)
+    copy.__dict__.update(module.__dict__, **names)
+    return copy
+
+
+def _array(_importer):
+    import array
+
+    class Array(array.array):
+        tostring = array.array.tobytes
+        fromstring = array.array.frombytes
+
+        def __getitem__(self, index):
+            found = super().__getitem__(index)
+            return Array(self.typecode, found) if isinstance(index, slice) else found
+
+    return _with_names(array, array=Array)
+
+
+def _collections(_importer):
+    import collections.abc
+
+    return _with_names(collections, Iterable=collections.abc.Iterable)
+
+
+def _distutils(_importer):
+    import shutil
+
+    return SimpleNamespace(spawn=SimpleNamespace(find_executable=shutil.which))
+
+
+def _inspect(_importer):
+    import inspect
+
+    return _with_names(inspect, getargspec=lambda function: inspect.getfullargspec(function)[:4])
+
+
+def _pkg_resources(_importer):
+    from importlib import metadata
+
+    class DistributionNotFound(Exception):
+        pass
+
+    def iter_entry_points(group, name=None):
+        found = metadata.entry_points()
+        in_group = found.select(group=group) if hasattr(found, "select") else found.get(group, ())
+        return [entry_point for entry_point in in_group if name in (None, entry_point.name)]
+
+    def resource_filename(requirement, name):
+        raise DistributionNotFound(requirement)
+
+    return SimpleNamespace(
+        DistributionNotFound=DistributionNotFound, Requirement=SimpleNamespace(parse=str), WorkingSet=SimpleNamespace,
+        iter_entry_points=iter_entry_points, resource_filename=resource_filename)
+
+
+def _py3compat(_importer):
+    return SimpleNamespace(itervalues=lambda mapping: iter(mapping.values()))
+
+
+def _sortedcontainers(_importer):
+    import sortedcontainers
+
+    class SortedDict(sortedcontainers.SortedDict):
+        def keys(self):
+            return list(self.irange())
+
+        def values(self):
+            return [self[key] for key in self.irange()]
+
+        def items(self):
+            return [(key, self[key]) for key in self.irange()]
+
+        @property
+        def iloc(self):
+            return sortedcontainers.SortedKeysView(self)
+
+    return _with_names(sortedcontainers, SortedDict=SortedDict)
+
+
+def _subprocess(importer):
+    import subprocess
+
+    def no_git(*_args, **_options):
+        raise OSError("an installed Rekall is not in a git repository of its own")
+
+    return _with_names(subprocess, check_output=no_git) if importer.endswith("._version") else subprocess
+
+
+ADAPTED = {  # module: (what takes its place, why)
+    "array": (_array, "array.tostring() and fromstring() went in 3.9; ntfs calls them while it looks at any image"),
+    "collections": (_collections, "collections.Iterable went to collections.abc in 3.10"),
+    "distutils": (_distutils, "went in 3.12; osquery wants its find_executable()"),
+    "elftools.common.py3compat": (_py3compat, "went in pyelftools 0.30; dwarfparser wants its itervalues()"),
+    "inspect": (_inspect, "getargspec() went in 3.11; obj.Curry calls it"),
+    "pkg_resources": (_pkg_resources, "went in setuptools 81, and would refuse to load Rekall's plugins because of its "
+                      "pins of 2017. Data files: Rekall itself falls back to sys.prefix, where pip puts them"),
+    "sortedcontainers": (_sortedcontainers, "1.5.7, which Rekall pins, needs Python < 3.10; in 2.x the views iterate over "
+                         "the dictionary, and Rekall's SortedCollection over the view of its values: without end"),
+    "subprocess": (_subprocess, "Rekall asks git for its version at each start, three processes, and where our virtual "
+                   "environment lies inside a git repository it would take that one's"),
+}
+
+
+# -- Packages that Rekall imports at start-up, that today's machines cannot install, and that Linux analysis never calls
+
+
+OPTIONAL = {  # package: what Rekall uses it for
+    "artifacts": "to collect forensic artifacts",
+    "pyaff4": "to read and write AFF4 images",
+    "pytsk3": "to read the file systems in disk images",
+    "yara": "to search with YARA rules",
+}
+
+
+class _Absent(type):
+    """The type of the placeholders. They are classes, and exceptions, because Rekall subclasses and catches them."""
+
+    def __getattr__(cls, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _absent("%s.%s" % (cls.__name__, name))
+
+    def __call__(cls, *_args, **_options):
+        from rekall.plugin import PluginError  # Rekall shows it as one line, without a traceback.
+
+        package = next(base.__name__ for base in reversed(cls.__mro__) if type(base) is _Absent).partition(".")[0]
+        raise PluginError("Rekall needs the Python package %s %s, and it is not installed here. Install it beside "
+                          "Rekall (its name in the package index may be another) and try again."
+                          % (package, OPTIONAL[package]))
+
+    def __iter__(cls):
+        return iter(())
+
+    def __len__(cls):
+        return 0
+
+
+def _absent(name):
+    return _Absent(name, (Exception,), {})
+
+
+# -- The import statement of Rekall's modules --------------------------------------------------------------------------
+
+
+def _import(name, globals=None, locals=None, fromlist=(), level=0):
+    importer = (globals or {}).get("__name__", "")
+    if level == 0 and name in ADAPTED:
+        return ADAPTED[name][0](importer)
+    try:
+        return builtins.__import__(name, globals, locals, fromlist, level)
+    except ImportError:
+        package = name.partition(".")[0]
+        if level == 0 and package in OPTIONAL and importer not in _CAN_DO_WITHOUT:
+            return _absent(name if fromlist else package)
+        raise
+
+
+# Rekall guards these imports itself, and leaves the feature out.
+_CAN_DO_WITHOUT = frozenset(("rekall.plugins.addrspaces.aff4",))
+
+
+def _without_disk_images(module):
+    """Takes TSKDetector out of the detection of profiles, which would ask it about every image."""
+    if isinstance(module.pytsk3, _Absent):
+        detector = module.TSKDetector
+        del detector.classes[detector.__name__]
+        detector.classes_by_name[detector.name].remove(detector)
+
+
+_AFTER = {"rekall.plugins.filesystems.tsk": _without_disk_images}
+
+
+class _Loader(SourceFileLoader):
+    def source_to_code(self, data, path, **options):
+        with warnings.catch_warnings():
+            # Invalid escapes and `is` with literals: right in 2017, and nothing a user could mend.
+            warnings.simplefilter("ignore")
+            return super().source_to_code(data, path, **options)
+
+    def exec_module(self, module):
+        module.__builtins__ = {**vars(builtins), "__import__": _import}
+        super().exec_module(module)
+        _AFTER.get(module.__name__, lambda _module: None)(module)
+
+
+class _Finder:
+    """Finds Rekall's modules where Python does, and has them loaded by _Loader."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] not in REKALL:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def install():
+    """Makes this process able to import Rekall. Safe to call again."""
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
