@@ -5,30 +5,29 @@ kernel, and whatever is not found ends in one line with all the places looked at
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import List, Optional
 
 from rekall_layout_expert.files import Path
 from rekall_layout_expert.host.config import find_config
-from rekall_layout_expert.host.release import Kernel, find_kernel
-from rekall_layout_expert.host.symbols import find_symbols
+from rekall_layout_expert.host.release import Kernel, find_build_id, find_kernel
+from rekall_layout_expert.host.symbols import find_symbols, kaslr_slide
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.profile.symbols import Symbols
 
 
-@dataclass
 class Host:
     """What a profile of a live host is made from.
 
-    kaslr_slide: by how many bytes KASLR moved the running kernel; None if nothing tells it. notes:
-    what the user should know of the choices made.
+    notes: what the user should know of the choices made; symbols may add to it. root: where the host
+    is mounted.
     """
 
-    kernel: Kernel
-    config: KernelConfig
-    symbols: Symbols
-    kaslr_slide: Optional[int]
-    notes: List[str] = field(default_factory=list)
+    def __init__(self, kernel: Kernel, config: KernelConfig, root: Path = "/"):
+        self.kernel = kernel
+        self.config = config
+        self.root = root
+        self.notes: List[str] = []
 
     @property
     def release(self) -> str:
@@ -40,14 +39,35 @@ class Host:
 
     @property
     def architecture(self) -> Optional[str]:
+        """As the kernel names it: x86_64, i386 …"""
         return self.kernel.architecture
+
+    @cached_property
+    def build_id(self) -> Optional[str]:
+        """The kernel's GNU build id in hex; None if it shows none."""
+        return find_build_id(self.root)
+
+    @cached_property
+    def kaslr_slide(self) -> Optional[int]:
+        """By how many bytes KASLR moved the running kernel; None if nothing tells it."""
+        return kaslr_slide(self.config, self.root)
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """The kernel's symbols, read when first asked for. Raises LayoutExpertError."""
+        symbols, note = find_symbols(self.kernel, self.config, self.root)
+        self.notes += [note] if note else []
+        return symbols
 
 
 def find_host(root: Path = "/") -> Host:
-    """The live host, or one whose files are laid out under root. Raises LayoutExpertError."""
+    """The live host, or one whose files are laid out under root.
+
+    A LayoutExpertError names what was not found of release and configuration; symbols are looked for
+    only when they are asked for.
+    """
     kernel = find_kernel(root)
     config = find_config(kernel, root)
     if kernel.architecture is None:
         kernel = kernel._replace(architecture=config.architecture)
-    symbols, kaslr_slide, notes = find_symbols(kernel, config, root)
-    return Host(kernel, config, symbols, kaslr_slide, notes)
+    return Host(kernel, config, root)

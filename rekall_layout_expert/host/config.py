@@ -38,7 +38,7 @@ def find_config(kernel: Kernel, root: Path = "/") -> KernelConfig:
     over.
     """
     looked_at = []
-    for place in _places(kernel.release, root):
+    for place in dict.fromkeys(_places(kernel.release, root)):
         if not os.path.exists(place):
             looked_at.append(f"{place} (absent)")
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from typing import NamedTuple, Optional
 
 from rekall_layout_expert.errors import LayoutExpertError
@@ -15,6 +16,7 @@ from rekall_layout_expert.files import Path, read_bounded, resolve_under
 from rekall_layout_expert.kernel_config import Compiler
 
 _PROC_LIMIT = 1 << 16
+_NT_GNU_BUILD_ID = 3
 
 _BANNER = re.compile(r"Linux version (\d[^\s/]*) ")
 _RELEASE = re.compile(r"\d[^\s/]*\Z")
@@ -88,6 +90,23 @@ def find_kernel(root: Path = "/") -> Kernel:
     if signature:
         version = signature.group(2)
     return Kernel(release, banner, _architecture(root), version, package_version)
+
+
+def find_build_id(root: Path = "/") -> Optional[str]:
+    """The running kernel's GNU build id in hex, which no other build has; None if it shows none."""
+    try:
+        notes = read_bounded(resolve_under(root, "/sys/kernel/notes"), _PROC_LIMIT)
+    except LayoutExpertError:
+        return None
+    # ELF notes: sizes of name and content, type, then both, each padded to four bytes.
+    offset = 0
+    while offset + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from("=3I", notes, offset)
+        start = offset + 12 + (name_size + 3) // 4 * 4
+        if kind == _NT_GNU_BUILD_ID and notes[offset + 12:start].rstrip(b"\0") == b"GNU":
+            return notes[start:start + size].hex()
+        offset = start + (size + 3) // 4 * 4
+    return None
 
 
 def compiler_of(text: str) -> Optional[Compiler]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, read_bounded, resolve_under
@@ -36,24 +36,15 @@ _FUNCTION = re.compile(r"^([0-9a-fA-F]+) T (\S+)$", re.MULTILINE)
 _LINES_BEFORE_TEXT = 20000
 
 
-class FoundSymbols(NamedTuple):
-    """kaslr_slide: of the running kernel, in bytes; None if nothing tells it. notes: what to know of the choice."""
-
-    symbols: Symbols
-    kaslr_slide: Optional[int]
-    notes: List[str]
-
-
-def find_symbols(kernel: Kernel, config: KernelConfig, root: Path = "/") -> FoundSymbols:
-    """The symbols of the kernel running on the host mounted at root.
+def find_symbols(kernel: Kernel, config: KernelConfig, root: Path = "/") -> Tuple[Symbols, Optional[str]]:
+    """The symbols of the kernel running on the host mounted at root, and what to know of the choice.
 
     A LayoutExpertError names every place looked at, why each was passed over, and what helps.
     """
     link_text = text_link_address(config)
     kallsyms = resolve_under(root, _KALLSYMS)
     try:
-        symbols = Symbols.read(kallsyms, link_text)
-        return FoundSymbols(symbols, symbols.kaslr_slide if link_text is not None else None, [])
+        return Symbols.read(kallsyms, link_text), None
     except LayoutExpertError as error:
         reason, next_step = error.what, None
     running = _running_functions(kallsyms)
@@ -61,8 +52,7 @@ def find_symbols(kernel: Kernel, config: KernelConfig, root: Path = "/") -> Foun
         hidden, next_step = why_addresses_are_hidden(root)
         reason = f"shows only zeros: {hidden}"
     looked_at = [f"{kallsyms} ({_without_path(reason, kallsyms)})"]
-    for place in _MAPS:
-        path = resolve_under(root, place.format(release=kernel.release))
+    for path in dict.fromkeys(resolve_under(root, place.format(release=kernel.release)) for place in _MAPS):
         if not os.path.exists(path):
             looked_at.append(f"{path} (absent)")
             continue
@@ -74,20 +64,30 @@ def find_symbols(kernel: Kernel, config: KernelConfig, root: Path = "/") -> Foun
         if not _agree(symbols, running):
             looked_at.append(f"{path} (of another build: it contradicts {kallsyms})")
             continue
-        note = f"symbols are from {path}, for {kallsyms} {_without_path(reason, kallsyms)}"
-        return FoundSymbols(symbols, _slide(symbols, running, root), [note])
+        return symbols, f"symbols are from {path}, for {kallsyms} {_without_path(reason, kallsyms)}"
     raise LayoutExpertError(
         f"no symbols of the running kernel {kernel.release} were found", looked_at,
         next_step or "give the System.map of this very build, from the kernel's debug package, with --system")
 
 
-def running_text_address(root: Path = "/") -> Optional[int]:
-    """The run-time address of _text, from the head of /proc/kallsyms; None if it is not shown.
+def kaslr_slide(config: KernelConfig, root: Path = "/") -> Optional[int]:
+    """By how many bytes the running kernel was moved from where it was linked; None if nothing tells.
 
     Far cheaper than reading all symbols, for who has a profile already and needs only the slide.
     """
+    link_text = text_link_address(config)
+    start = _running_text_address(resolve_under(root, _KALLSYMS))
+    if start is None:
+        try:
+            start, _ = kcore_text_segment(resolve_under(root, "/proc/kcore"), root)
+        except LayoutExpertError:
+            return None
+    return None if link_text is None else start - link_text
+
+
+def _running_text_address(kallsyms: str) -> Optional[int]:
     try:
-        with open(resolve_under(root, _KALLSYMS), encoding="ascii", errors="replace") as file:
+        with open(kallsyms, encoding="ascii", errors="replace") as file:
             for line in itertools.islice(file, _LINES_BEFORE_TEXT):
                 match = _FUNCTION.match(line)
                 if match and match.group(2) == "_text":
@@ -112,16 +112,6 @@ def _agree(symbols: Symbols, running: Dict[str, int]) -> bool:
     start = running.get("_text")  # 0 where addresses are hidden: then the names must do
     return not start or all(
         address - start == addresses[name] - addresses["_text"] for name, address in running.items())
-
-
-def _slide(symbols: Symbols, running: Dict[str, int], root: Path) -> Optional[int]:
-    start = running.get("_text")
-    if not start:
-        try:
-            start, _ = kcore_text_segment(resolve_under(root, "/proc/kcore"), root)
-        except LayoutExpertError:
-            return None
-    return start - symbols.addresses["_text"]
 
 
 def _without_path(what: str, path: str) -> str:
