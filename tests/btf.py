@@ -101,14 +101,16 @@ class _Types:
             offset, width = (place & 0xffffff, place >> 24) if record.has_bit_sizes else (place, 0)
             type_ = self._resolve(self.types[number])
             inner_path = path + self._string(name)
-            if inner_path != path:
+            named = inner_path != path
+            if named:
                 yield inner_path, (base + offset, width or None, None if width else self._size(type_))
-            while type_.kind == ARRAY:
+            if type_.kind == ARRAY:
                 inner_path += "[]"
+            while type_.kind == ARRAY:
                 type_ = self._resolve(self.types[type_.tail[0][0]])
-            if type_.kind in (STRUCT, UNION) and not type_.name:
-                separator = "." if inner_path != path else ""
-                yield from self._members(type_, inner_path + separator, base + offset)
+            # -fms-extensions, with which newer kernels are built, let an anonymous member's type have a name.
+            if type_.kind in (STRUCT, UNION) and not (named and type_.name):
+                yield from self._members(type_, inner_path + "." if named else path, base + offset)
 
     def _resolve(self, type_):
         while type_.kind in TRANSPARENT:

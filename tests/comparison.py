@@ -5,9 +5,9 @@ Both sides come in one neutral form,
     {name: (size in bytes, {member: (bit offset, bit-field width or None, size in bytes or None)})}
 
 in which the members of an anonymous member stand under their own names, as in C, and a member whose type is a record
-without a name is listed itself and with what it holds: 'b', 'b.a', through arrays 'b[].a'. The truth holds a list of
-such layouts for each name, because a program may have several types of one name, each private to a source file: a
-layout is right if it equals one of them.
+without a name is listed itself and with what it holds: 'b', 'b.a', through arrays of any dimensions 'b[].a' (BTF has no
+more than one). The truth holds a list of such layouts for each name, because a program may have several types of one
+name, each private to a source file: a layout is right if it equals one of them.
 """
 
 import re
@@ -68,8 +68,8 @@ def _differences(name, ours, truth, besides):
 def of_profile(profile, pointer_size=8):
     """The neutral form of a Rekall profile's $STRUCTS.
 
-    An anonymous member is there twice: as u1, u2, ... of a type __unnamed_..., and as its members under their own
-    names. Both must say the same; where they do not, the member is at no place, which equals no truth.
+    An anonymous member is there twice: as u1, u2, ..., and as its members under their own names. Both must say the
+    same; where they do not, the member is at no place, which equals no truth.
     """
     structs = profile["$STRUCTS"]
     return {name: (size, _members(structs, pointer_size, members)) for name, (size, members) in structs.items()
@@ -92,18 +92,17 @@ def _walk(structs, pointer_size, members, path, base):
             yield inner_path, (start + first, end - first, None)
             continue
         place = start, None, _size(structs, pointer_size, target, arguments)
-        while target == "Array":
+        if target == "Array":
             inner_path += "[]"
+        while target == "Array":
             target, arguments = arguments["target"], arguments.get("target_args")
-        if not _unnamed(target) or target not in structs:
-            yield path + name, place
-            continue
-        inner = structs[target][1]
-        if re.fullmatch(r"u\d+", name) and inner.keys() <= members.keys():
+        inner = structs[target][1] if target in structs else {}
+        if re.fullmatch(r"u\d+", name) and target in structs and inner.keys() <= members.keys():
             yield from _walk(structs, pointer_size, inner, path, start)
         else:
             yield path + name, place
-            yield from _walk(structs, pointer_size, inner, inner_path + ".", start)
+            if _unnamed(target):
+                yield from _walk(structs, pointer_size, inner, inner_path + ".", start)
 
 
 def _unnamed(type_name):

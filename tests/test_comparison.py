@@ -29,7 +29,7 @@ LAYOUT = {
     "list_head": (16, {"next": (0, None, 8), "prev": (64, None, 8)}),
     "thing": (64, {
         "id": (0, None, 4), "busy": (35, 2, None), "links": (64, None, 16), "count": (64, None, 8),
-        "state": (192, None, 4), "pairs": (224, None, 24), "pairs[][].x": (224, None, 2), "pairs[][].y": (240, None, 2),
+        "state": (192, None, 4), "pairs": (224, None, 24), "pairs[].x": (224, None, 2), "pairs[].y": (240, None, 2),
         "refs": (416, None, 4), "refs.counter": (416, None, 4),
     }),
 }
@@ -74,6 +74,12 @@ def test_an_anonymous_member_that_contradicts_its_hoisted_ones():
 def test_a_member_that_is_called_u1():
     structs = {"thing": [4, {"u1": [0, ["__unnamed_1", {}]]}], "__unnamed_1": [4, {"x": [0, ["int", {}]]}]}
     assert of_profile({"$STRUCTS": structs}) == {"thing": (4, {"u1": (0, None, 4), "u1.x": (0, None, 4)})}
+
+
+def test_an_anonymous_member_of_a_named_type():
+    structs = {"head": [8, {"refs": [0, ["int", {}]]}],
+               "thing": [16, {"u1": [8, ["head", {}]], "refs": [8, ["int", {}]], "id": [0, ["long", {}]]}]}
+    assert of_profile({"$STRUCTS": structs})["thing"] == (16, {"refs": (64, None, 4), "id": (0, None, 8)})
 
 
 def test_one_of_several_variants_suffices():
