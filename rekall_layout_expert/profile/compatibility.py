@@ -63,9 +63,9 @@ def _type_of(structs: Structs, struct: Optional[str], member: str) -> Optional[s
     """The type of a member, of an array its elements'; None if there is no such member."""
     if member not in _members(structs, struct):
         return None
-    name, args = structs[struct][1][member][1]
+    name, *rest = structs[struct][1][member][1]
     while name == "Array":
-        name, args = args["target"], args.get("target_args") or {}
+        name, rest = rest[0]["target"], [rest[0].get("target_args") or {}]
     return name
 
 

@@ -1,0 +1,116 @@
+"""The plugin `layout_expert`: makes and stores a profile on request, and shows how it came about."""
+from __future__ import annotations
+
+import json
+import sys
+
+from rekall import plugin
+from rekall.ui import text
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.files import write_atomically
+from rekall_layout_expert.host.release import Kernel
+from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.plugin.detection import LayoutExpertDetection
+from rekall_layout_expert.plugin.failure import give_up
+from rekall_layout_expert.plugin.profile_maker import Stages, make
+from rekall_layout_expert.plugin.repositories import local_repositories, store_profile
+from rekall_layout_expert.plugin.subject import Named, Subject, running_kernel
+from rekall_layout_expert.profile.symbols import Symbols, text_link_address
+
+
+class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
+    """Makes a profile for the running Linux kernel, or for another one whose files are named.
+
+    Rekall does by itself what this does without arguments, once it meets a kernel that it has no
+    profile for: `rekall -f /proc/kcore pslist` is enough. Use this command to see each stage with
+    its time, to make a profile anew, or to write one to a file:
+
+      rekall layout_expert
+      rekall -f IMAGE --config_file_path CONFIG --system SYSTEM_MAP layout_expert
+      rekall layout_expert --config_file_path CONFIG --system SYSTEM_MAP --pre_ast PRE_AST --output PROFILE.json
+    """
+
+    name = "layout_expert"
+
+    __args = [
+        dict(name="pre_ast", help="The Pre-AST to use. Without it, the one that fits is looked for in Rekall's "
+             "repositories, and is built from installed kernel headers."),
+        dict(name="config_file_path", help="The kernel's configuration. Without it, the running kernel's "
+             "(/proc/config.gz, /boot/config-RELEASE and others)."),
+        dict(name="system", help="System.map of the kernel, or a copy of its /proc/kallsyms. Without it, the "
+             "running kernel's."),
+        dict(name="output", help="Write the profile to this file, as JSON, and do not store it in the repository."),
+        dict(name="build", help="Build the Pre-AST from this folder: unpacked or installed kernel headers "
+             "(/lib/modules/RELEASE/build), or kernel source."),
+        dict(name="structs", default="rekall", help="Which structs: `rekall` (those that its plugins read, and what "
+             "they need), `all`, or names separated by commas."),
+    ]
+
+    table_header = [
+        dict(name="stage", width=14),
+        dict(name="what", width=50),
+        dict(name="detail", width=50),
+        dict(name="seconds", width=8, align="r"),
+    ]
+
+    def column_types(self):
+        return dict(stage="", what="", detail="", seconds=0.0)
+
+    def render(self, renderer, **options):
+        # Rekall takes --output to be where to write the table, and gives the plugin nothing of it.
+        self._output = self.plugin_args.output or getattr(renderer, "output", None)
+        if not self._output or self.plugin_args.output:
+            super().render(renderer, **options)
+            return
+        with text.TextRenderer(session=self.session, fd=sys.stdout).start() as terminal:
+            super().render(terminal, **options)
+
+    def collect(self):
+        stages = Stages(self.session)
+        try:
+            self._run(stages)
+        except LayoutExpertError as error:
+            give_up(self.session, error)
+        yield from stages.passed
+
+    def _run(self, stages: Stages) -> None:
+        options = Named.in_options(self.session)
+        named = Named(*(getattr(self.plugin_args, name) or option for name, option in options._asdict().items()))
+        memory = self._memory()
+        detection = LayoutExpertDetection(session=self.session)
+        if memory:
+            subject = detection.subject_in(memory, named, stages)
+            if subject is None:
+                raise LayoutExpertError("this image comes without the kernel's configuration and symbols",
+                                        next_step="name them with --config_file_path and --system")
+        else:
+            is_of_files = self._output and named.config_file_path and named.system
+            subject = _named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
+            stages.done("kernel", subject.kernel.release, subject.config.source)
+        repositories = local_repositories(self.session)
+        data = make(subject, repositories, stages, self.plugin_args.structs, self.plugin_args.build)
+        if self._output:
+            write_atomically(self._output, json.dumps(data, sort_keys=True).encode("ascii"))
+            stages.done("written", self._output, "")
+        elif memory:
+            detection.register(subject, data, repositories, stages)
+        else:
+            name = subject.profile_name()
+            stages.done("stored", name, store_profile(self.session, repositories, name, data) or "not stored")
+
+    def _memory(self):
+        if self.session.GetParameter("filename") and not self.session.physical_address_space:
+            self.session.plugins.load_as().GetPhysicalAddressSpace()
+        return self.session.physical_address_space
+
+
+def _named_kernel(named: Named) -> Subject:
+    """A kernel of which only files are known."""
+    config = KernelConfig.read(named.config_file_path)
+
+    def read_symbols() -> Symbols:
+        return Symbols.read(named.system, text_link_address(config))
+
+    return Subject(Kernel(config.release or "", architecture=config.architecture), config, read_symbols, "",
+                   None, named.pre_ast)

@@ -1,0 +1,58 @@
+"""From a kernel to its profile: the Pre-AST that matches, and what Rekall needs besides."""
+from __future__ import annotations
+
+import time
+from typing import List, Optional, Tuple
+
+from rekall_layout_expert.plugin import tasks
+from rekall_layout_expert.plugin.repositories import Repository
+from rekall_layout_expert.plugin.subject import Subject
+
+# (stage, what was used, what came of it, seconds)
+Stage = Tuple[str, str, str, float]
+
+
+class Stages:
+    """The stages passed, each with its time, and the report of what is going on."""
+
+    def __init__(self, session):
+        self.passed: List[Stage] = []
+        self._session = session
+        self._since = time.monotonic()
+
+    def report(self, message: str) -> None:
+        """Shows progress, as Rekall shows its own."""
+        self._session.report_progress("Layout Expert: %s", message, force=True)
+
+    def done(self, stage: str, what: object, detail: str) -> None:
+        """A stage that began when the last one was done."""
+        now = time.monotonic()
+        self.passed.append((stage, str(what), detail, round(now - self._since, 3)))
+        self._session.logging.info("Layout Expert: %s %s %s (%.2f s)", *self.passed[-1])
+        self._since = now
+
+
+def make(subject: Subject, repositories: List[Repository], stages: Stages, structs: str = "rekall",
+         tree: Optional[str] = None) -> dict:
+    """A profile of the subject. A LayoutExpertError tells what there is none of, or what does not fit.
+
+    tree: the headers or source to build the Pre-AST from; None to look for one.
+    """
+    # The core takes a while to import, and most starts of Rekall do not need it.
+    from rekall_layout_expert import build_pre_ast, make_profile
+    from rekall_layout_expert.supply import find_pre_ast
+
+    if tree:
+        pre_ast, how = build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}"
+    else:
+        pre_ast, how = find_pre_ast(subject.kernel.release, subject.config.architecture, named=subject.pre_ast,
+                                    repositories=repositories, progress=stages.report)
+    stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
+    symbols = subject.symbols
+    stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
+    profile = make_profile(pre_ast, subject.config, symbols, structs=structs, progress=stages.report)
+    profile[tasks.SECTION] = {"pre_ast": pre_ast.digest, "banner": subject.kernel.banner}
+    left_out = len(profile["$METADATA"].get("left_out", ()))
+    stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
+                f"{len(profile['$CONSTANTS'])} constants, {left_out} structs left out")
+    return profile
