@@ -21,16 +21,16 @@ _MOST_LINKS = 40  # as the kernel has it
 Path = Union[str, "os.PathLike[str]"]
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int, unpack: bool = True) -> bytes:
     """The content of a plain or gzip-compressed file.
 
-    limit: the most bytes the (decompressed) content may have. A LayoutExpertError tells of a file
-    that cannot be read, that is larger, or whose compressed data is damaged; where the system gave
-    the reason, its OSError is the `__cause__`.
+    limit: the most bytes the (decompressed) content may have. unpack: whether gzip is undone. A
+    LayoutExpertError tells of a file that cannot be read, that is larger, or whose compressed data is
+    damaged; where the system gave the reason, its OSError is the `__cause__`.
     """
     try:
         with open(path, "rb") as file:
-            is_gzip = file.peek(2)[:2] == _GZIP_MAGIC
+            is_gzip = unpack and file.peek(2)[:2] == _GZIP_MAGIC
             stream = gzip.GzipFile(fileobj=file) if is_gzip else file
             chunks, size = [], 0
             # In chunks, because read(n) sets n bytes aside before it knows how many there are.

@@ -18,6 +18,7 @@ from rekall_layout_expert.kernel_config import KernelConfig
 
 _CHUNK = 8 << 20
 _CONFIG_START, _CONFIG_END = b"IKCFG_ST", b"IKCFG_ED"
+_GZIP_MAGIC = b"\x1f\x8b\x08"
 # Real ones have 30 to 80 KB packed, 300 KB unpacked.
 _PACKED_LIMIT, _UNPACKED_LIMIT = 1 << 20, 16 << 20
 _BANNER_START, _BANNER_LIMIT = b"Linux version ", 512
@@ -62,6 +63,8 @@ def find_configs(image: ImageFile, source: str = "the image") -> Iterator[Tuple[
     """
     for offset in _occurrences(image, _CONFIG_START):
         start = offset + len(_CONFIG_START)
+        if image.read(start, len(_GZIP_MAGIC)) != _GZIP_MAGIC:
+            continue
         packed = image.read(start, _PACKED_LIMIT)
         # Not by the end mark: it could as well stand in the packed bytes, and gzip knows its end.
         decompressor = zlib.decompressobj(wbits=31)

@@ -63,6 +63,11 @@ class Kernel(NamedTuple):
         release = match.group(1)
         return cls(release, banner.strip(), architecture, *_versions(release, banner))
 
+    @classmethod
+    def of_release(cls, release: str, architecture: Optional[str] = None) -> Kernel:
+        """What a release alone says."""
+        return cls(release, None, architecture, *_versions(release, ""))
+
     @property
     def compiler(self) -> Optional[Compiler]:
         """The compiler that the banner names."""
