@@ -232,7 +232,7 @@ class Suite:
         try:
             return _run([program, "-q", "-c", str(self.configuration)] + list(arguments), **options)
         except Unavailable as reason:
-            raise self.trouble or reason    # what the lists lack is the consequence of how their update failed
+            raise self.trouble or reason from None  # what the lists lack follows from how their update failed
 
     @contextlib.contextmanager
     def _alone(self):
