@@ -109,8 +109,8 @@ def _collect(record, base: int, prefix: str, little_endian: bool, members: Dict[
         width = _value(die, "DW_AT_bit_size")
         members[path] = Member(offset, width, None if width is not None else _size(inner))
         while inner is not None and inner.tag == "DW_TAG_array_type":
-            path += "[]" * len(_dimensions(inner))
             inner = _strip(inner.get_DIE_from_attribute("DW_AT_type"))
+            path = path if path.endswith("[]") else path + "[]"
         if inner is not None and inner.tag in _RECORDS and "DW_AT_name" not in inner.attributes:
             _collect(inner, offset, path + ".", little_endian, members)
 
@@ -140,9 +140,10 @@ def _size(die) -> int:
     if die.tag != "DW_TAG_array_type":
         return 0
     size = _size(die.get_DIE_from_attribute("DW_AT_type"))
-    for dimension in _dimensions(die):
-        count, last = _value(dimension, "DW_AT_count"), _value(dimension, "DW_AT_upper_bound")
-        size *= count if count is not None else last + 1 if last is not None else 0
+    for dimension in die.iter_children():
+        if dimension.tag == "DW_TAG_subrange_type":
+            count, last = _value(dimension, "DW_AT_count"), _value(dimension, "DW_AT_upper_bound")
+            size *= count if count is not None else last + 1 if last is not None else 0
     return size
 
 
@@ -151,10 +152,6 @@ def _strip(die):
     while die is not None and die.tag in _TRANSPARENT:
         die = die.get_DIE_from_attribute("DW_AT_type") if "DW_AT_type" in die.attributes else None
     return die
-
-
-def _dimensions(array):
-    return [die for die in array.iter_children() if die.tag == "DW_TAG_subrange_type"]
 
 
 def _name(die) -> str:

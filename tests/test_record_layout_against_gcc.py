@@ -1,0 +1,130 @@
+"""Our record layouts held against gcc's: random ones by the thousand, and one for every known trap.
+
+The traps are C files under layouts/ that read like a specification: each block opens with the rule
+it shows, each member carries the byte offset expected of it (`.N` is the bit at which a bit-field
+starts there), each record its size, both in hexadecimal and with i386's value where that differs.
+The rule may name the one target that it is of. gcc must agree with the file, and we with gcc.
+
+The random records change from run to run: LAYOUT_EXPERT_SEED=number repeats a run. hypothesis
+shrinks a unit in which something differs, so that what is printed is minimal.
+"""
+import os
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from comparison import Comparison, of_profile
+from dwarf import can_compile, compile_records
+from random_c import translation_units
+from rekall_layout_expert import layout
+
+TARGETS = ("x86_64", "i386")
+SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(32))
+UNITS, RECORDS = 250, 2000
+
+
+@pytest.fixture(params=TARGETS)
+def target(request):
+    if not can_compile(request.param):
+        pytest.skip(f"no gcc here compiles for {request.param}")
+    return request.param
+
+
+def laid_out(text, target):
+    return of_profile({"$STRUCTS": layout(text, target=target)}, pointer_size=4 if target == "i386" else 8)
+
+
+def compare(text, target):
+    """(comparison of all that both sides have, names of the tagged records that we left out)."""
+    truth = compile_records(text, target)
+    ours = laid_out(text, target)
+    return Comparison(ours, {name: [record] for name, record in truth.items()}), sorted(truth.keys() - ours.keys())
+
+
+def test_random_records(target, capsys):
+    units, counts, constructs = set(), Counter(), Counter()
+
+    @seed(SEED)
+    @settings(max_examples=UNITS, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+              phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False)
+    @given(translation_units(target))
+    def agrees(unit):
+        comparison, left_out = compare(unit.text, target)
+        if unit.text not in units:
+            units.add(unit.text)
+            counts.update(records=comparison.records, members=comparison.members)
+            constructs.update(unit.constructs)
+        assert not comparison.wrong and not left_out, (
+            f"{target}, LAYOUT_EXPERT_SEED={SEED}\n{unit.text}\nleft out: {left_out}\n" +
+            "\n".join(f"{wrong.record}.{wrong.member}: ours {wrong.ours}, gcc's {wrong.truth}"
+                      for wrong in comparison.wrong))
+
+    agrees()
+    with capsys.disabled():
+        print(f"\n{target}: {counts['records']} random records with {counts['members']} members of "
+              f"{len(constructs)} constructs agree with gcc, none left out; LAYOUT_EXPERT_SEED={SEED}")
+    assert counts["records"] >= RECORDS
+
+
+# The specification
+
+class Rule:
+    """One block of a specification file.
+
+    expected: [(record, words, value as written)]: one of the words is the member; none of a record's size.
+    """
+
+    def __init__(self, place, text):
+        self.text = text
+        self.title = text.split("\n", 1)[0].lstrip("/ ")
+        self.id = f"{place}: {self.title}"
+        self.targets = [name for name in TARGETS if self.title.startswith(name + ":")] or TARGETS
+        self.expected = list(self._expected())
+
+    def _expected(self):
+        record = None
+        for line in self.text.split("\n"):
+            code, _, comment = line.partition("  // ")
+            if comment.startswith("size "):
+                record = re.search(r"(?:struct|union)\s+(?:__attribute__\S+\s+)?(\w+)", code).group(1)
+                yield record, set(), comment[len("size "):]
+            elif "0x" in comment:
+                for item in comment.split("; "):
+                    name, value = re.fullmatch(r"(?:(\w+) )?(0x.*)", item).groups()
+                    yield record, {name} if name else set(re.findall(r"\w+", code)), value
+
+
+def value_for(target, text):
+    """'0x08.3, i386 0x04.3' for a target as (byte, bit or None)."""
+    common, _, i386 = text.partition(", i386 ")
+    byte, _, bit = (i386 if i386 and target == "i386" else common).partition(".")
+    return int(byte, 16), int(bit) if bit else None
+
+
+RULES = [Rule(f"{path.stem}:{number}", block)
+         for path in sorted(Path(__file__).with_name("layouts").glob("*.c"))
+         for number, block in enumerate(re.split(r"\n\n(?=//)", path.read_text().rstrip("\n")), 1)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_rule(rule, target):
+    if target not in rule.targets:
+        pytest.skip(f"a rule of {rule.targets[0]}")
+    truth = compile_records(rule.text, target)
+    for record, words, value in rule.expected:
+        byte, bit = value_for(target, value)
+        size, members = truth[record]
+        if not words:
+            assert size == byte, f"the file is wrong on {record}"
+            continue
+        member, = words & members.keys()
+        offset, width, _ = members[member]
+        assert offset == 8 * byte + (bit or 0), f"the file is wrong on {record}.{member}"
+        assert (width is None) == (bit is None), f"the file is wrong on {record}.{member}"
+    comparison, left_out = compare(rule.text, target)
+    assert not comparison.wrong
+    assert not left_out
