@@ -135,12 +135,17 @@ ADAPTED = {  # module: (what takes its place, why)
 # -- Packages that Rekall imports at start-up, that today's machines cannot install, and that Linux analysis never calls
 
 
-OPTIONAL = {  # package: what Rekall uses it for
-    "artifacts": "to collect forensic artifacts",
-    "pyaff4": "to read and write AFF4 images",
-    "pytsk3": "to read the file systems in disk images",
-    "yara": "to search with YARA rules",
+OPTIONAL = {  # package: (what Rekall uses it for, what to do)
+    "artifacts": ("to collect forensic artifacts", "pip install artifacts"),
+    "pyaff4": ("to read and write AFF4 images", "its own requirements cannot be installed on today's Pythons: convert "
+               "the image to a raw or an ELF image with another tool"),
+    "pytsk3": ("to read the file systems in disk images", "pip install pytsk3"),
+    "yara": ("to search with YARA rules", "pip install 'yara-python<4.3', which needs a C compiler (later versions have "
+             "another interface)"),
 }
+
+# Modules that catch the ImportError and do without; they would be misled.
+CAN_DO_WITHOUT = frozenset(("rekall.plugins.addrspaces.aff4",))
 
 
 class _Absent(type):
@@ -149,15 +154,14 @@ class _Absent(type):
     def __getattr__(cls, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return _absent("%s.%s" % (cls.__name__, name))
+        return _absent("%s.%s" % (cls.__name__, name), cls.reason)
 
     def __call__(cls, *_args, **_options):
         from rekall.plugin import PluginError  # Rekall shows it as one line, without a traceback.
 
-        package = next(base.__name__ for base in reversed(cls.__mro__) if type(base) is _Absent).partition(".")[0]
-        raise PluginError("Rekall needs the Python package %s %s, and it is not installed here. Install it beside "
-                          "Rekall (its name in the package index may be another) and try again."
-                          % (package, OPTIONAL[package]))
+        use, what_to_do = OPTIONAL[cls.package]
+        raise PluginError("Rekall needs the Python package %s %s, and cannot import it (%s). What to do: %s."
+                          % (cls.package, use, cls.reason, what_to_do))
 
     def __iter__(cls):
         return iter(())
@@ -166,8 +170,8 @@ class _Absent(type):
         return 0
 
 
-def _absent(name):
-    return _Absent(name, (Exception,), {})
+def _absent(name, reason):
+    return _Absent(name, (Exception,), {"package": name.partition(".")[0], "reason": reason})
 
 
 # -- The import statement of Rekall's modules --------------------------------------------------------------------------
@@ -179,26 +183,35 @@ def _import(name, globals=None, locals=None, fromlist=(), level=0):
         return ADAPTED[name][0](importer)
     try:
         return builtins.__import__(name, globals, locals, fromlist, level)
-    except ImportError:
+    except Exception as error:  # A package that is there may fail in any way on a Python it was not written for.
         package = name.partition(".")[0]
-        if level == 0 and package in OPTIONAL and importer not in _CAN_DO_WITHOUT:
-            return _absent(name if fromlist else package)
-        raise
+        if level != 0 or package not in OPTIONAL:
+            raise
+        if importer in CAN_DO_WITHOUT:
+            raise ImportError(str(error)) from error
+        return _absent(name if fromlist else package, reason=str(error))
 
 
-# Rekall guards these imports itself, and leaves the feature out.
-_CAN_DO_WITHOUT = frozenset(("rekall.plugins.addrspaces.aff4",))
+# -- What is put right once a module of Rekall's has been executed -----------------------------------------------------
 
 
-def _without_disk_images(module):
-    """Takes TSKDetector out of the detection of profiles, which would ask it about every image."""
-    if isinstance(module.pytsk3, _Absent):
-        detector = module.TSKDetector
+def _without_disk_images(tsk):
+    if isinstance(tsk.pytsk3, _Absent):
+        detector = tsk.TSKDetector
         del detector.classes[detector.__name__]
         detector.classes_by_name[detector.name].remove(detector)
 
 
-_AFTER = {"rekall.plugins.filesystems.tsk": _without_disk_images}
+def _with_layout_expert(_plugins):
+    import rekall_layout_expert.plugin  # noqa: F401
+
+
+AFTERWARDS = {  # module: (what is done then, why)
+    "rekall.plugins": (_with_layout_expert, "only the command line asks for entry points; whoever writes `from rekall "
+                       "import session, plugins` is to have live analysis too"),
+    "rekall.plugins.filesystems.tsk": (_without_disk_images, "the detection of profiles asks its TSKDetector about every "
+                                       "image, and without pytsk3 that would end the detection"),
+}
 
 
 class _Loader(SourceFileLoader):
@@ -211,7 +224,8 @@ class _Loader(SourceFileLoader):
     def exec_module(self, module):
         module.__builtins__ = {**vars(builtins), "__import__": _import}
         super().exec_module(module)
-        _AFTER.get(module.__name__, lambda _module: None)(module)
+        if module.__name__ in AFTERWARDS:
+            AFTERWARDS[module.__name__][0](module)
 
 
 class _Finder:
