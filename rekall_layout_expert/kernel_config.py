@@ -94,4 +94,4 @@ class KernelConfig:
 
     def text(self, name: str) -> str:
         """A string symbol without its quotes; empty if it is not set."""
-        return re.sub(r"\\(.)", r"\1", self.values.get(name, "").strip('"'))
+        return re.sub(r"\\(.)", r"\1", self.values.get(name, '""')[1:-1])

@@ -126,7 +126,7 @@ def _columns(text: str, source: str) -> Tuple[List[str], List[str], List[str], b
     lines = (_MODULE_LINE.sub("", text) if has_modules else text).rstrip()
     fields = lines.split()
     kinds = fields[1::3]
-    if len(fields) != 3 * (lines.count("\n") + 1) or not _KINDS.issuperset(kinds):
+    if len(fields) != 3 * (lines.count("\n") + bool(lines)) or not _KINDS.issuperset(kinds):
         raise _bad_line(text, source)
     return fields[::3], kinds, fields[2::3], has_modules
 
@@ -151,7 +151,7 @@ def _bad_line(text: str, source: str) -> LayoutExpertError:
 
 def _check_content(names: List[str], has_addresses: bool, has_modules: bool, source: str) -> None:
     """It must be the table of a whole kernel; the modules are listed after it."""
-    if not has_addresses:
+    if names and not has_addresses:
         raise LayoutExpertError(
             f"{source} shows only zeros: the kernel hides addresses from whom may not see them",
             next_step="as root, and with `sysctl kernel.kptr_restrict=1` if that is 2, read it again")

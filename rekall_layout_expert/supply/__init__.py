@@ -45,13 +45,14 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
         kernel = Kernel.of_release(kernel)
     kernel = kernel._replace(architecture=architecture)
     report = progress or (lambda step: None)
+    repositories = list(repositories)
     if named is not None:
         return _named(named, kernel)
 
     looked_at: List[str] = []
     trees = list(_fitting(installed_trees(kernel.release) if header_trees is None else header_trees, kernel, looked_at))
-    for repository in repositories:
-        for name in _names(kernel, trees):
+    for name in _names(kernel, trees):
+        for repository in repositories:
             found = _from_repository(repository, name, kernel, looked_at)
             if found:
                 return found, f"from {repository}, {name}"
