@@ -1,0 +1,1 @@
+"""From the tokens of a declaration to a graph of types, unmeasured."""

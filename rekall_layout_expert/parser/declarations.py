@@ -1,0 +1,528 @@
+r"""GNU C declarations, by recursive descent over a token list (C11 6.7, 6.9; GCC's "Attribute Syntax").
+
+Two things keep it small.  An identifier in declaration specifiers is a typedef name exactly if no type specifier came
+before it, so no symbol table is needed; and expressions, parameter lists and initializers are stepped over by their
+brackets.  What a declaration declares is handed to a scope (`scope.Scope`), which owns the tags.
+
+Grammar rules stand over the functions that read them; terminals are quoted only where they are punctuation.
+"""
+
+from rekall_layout_expert.c_integers import NotConstant, matching
+from rekall_layout_expert.c_tokens import Pragma, is_identifier
+from rekall_layout_expert.parser.types import (
+    Array,
+    Atomic,
+    Attributed,
+    Base,
+    Enum,
+    Field,
+    Function,
+    Named,
+    Pointer,
+    Record,
+    TypeOf,
+)
+
+LAYOUT_ATTRIBUTES = frozenset((
+    "packed", "aligned", "alignas", "mode", "vector_size", "ms_struct", "gcc_struct", "scalar_storage_order",
+    "warn_if_not_aligned", "randomize_layout", "no_randomize_layout", "btf_ignore",
+))  # fmt: skip
+
+_QUALIFIERS = frozenset((
+    "const", "volatile", "restrict", "__const", "__const__", "__volatile", "__volatile__", "__restrict",
+    "__restrict__", "__extension__", "static", "extern", "register", "auto", "inline", "__inline", "__inline__",
+    "_Noreturn", "__thread", "_Thread_local", "__seg_gs", "__seg_fs", "constexpr",
+))  # fmt: skip
+_BASE_WORDS = frozenset((
+    "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "__signed__", "__signed", "_Bool",
+    "bool", "_Complex", "__complex__", "__complex", "__int128", "__int128_t", "__uint128_t", "_Float16", "_Float32",
+    "_Float64", "_Float128", "_Float32x", "_Float64x", "__float128", "__float80", "__ibm128", "__bf16", "_Decimal32",
+    "_Decimal64", "_Decimal128", "__fp16",
+))  # fmt: skip
+# `bool` is a keyword from C23 on; in kernels it is a typedef or a macro.
+_BASE_WORDS -= {"bool"}
+_TYPEOF = ("typeof", "__typeof__", "__typeof", "typeof_unqual", "__typeof_unqual__", "__typeof_unqual")
+_ATTRIBUTE = ("__attribute__", "__attribute")
+_ASM = ("asm", "__asm__", "__asm")
+_SIGNED = ("signed", "__signed__", "__signed")
+_COMPLEX = ("_Complex", "__complex__", "__complex")
+_STATIC_ASSERT = ("_Static_assert", "static_assert")
+VOID = Base("void")
+_KEYWORD_TYPES = {"__builtin_va_list": Base("__builtin_va_list")}
+
+
+class SyntaxProblem(Exception):
+    """The declaration is not understood; the text says what stood there."""
+
+
+class Parser:
+    """Reads the tokens of one or several external declarations.
+
+    scope: gets what is declared; pack, path, line: see `types.Record`; ms_extensions: -fms-extensions, with which a
+    tagged record without a declarator is an anonymous member.
+    """
+
+    def __init__(self, tokens, scope, pack=None, path=None, line=0, ms_extensions=False):
+        self.tokens = tokens
+        self.end = len(tokens)
+        self.position = 0
+        self.scope = scope
+        self.pack = pack
+        self.path = path
+        self.line = line
+        self.ms_extensions = ms_extensions
+
+    # translation-unit: { external-declaration }
+    def external_declarations(self):
+        """Reads everything.  Raises SyntaxProblem at the first thing that is no declaration."""
+        try:
+            while self.position < self.end:
+                self._external_declaration()
+        except (NotConstant, IndexError):
+            raise SyntaxProblem("the declaration is not complete") from None
+        except RecursionError:
+            raise SyntaxProblem("the declaration is nested too deeply") from None
+
+    # external-declaration: specifiers [declarator {, declarator}] ; | specifiers declarator function-body
+    def _external_declaration(self):
+        token = self.tokens[self.position]
+        if token == ";":
+            self.position += 1
+            return
+        if token.__class__ is Pragma:
+            self._pragma()
+            return
+        if token in _ASM or token in _STATIC_ASSERT:
+            self._skip_to_semicolon()
+            return
+        base, is_typedef, attributes = self._specifiers()
+        if self._accept(";"):
+            return
+        while True:
+            name, type_, own = self._declarator(base)
+            own = own + self._after_declarator()
+            if self._peek() == "{" and isinstance(type_, Function):
+                self._skip_group()
+                return
+            if name is None:
+                raise self._problem("a name")
+            if is_typedef:
+                if attributes or own:
+                    type_ = Attributed(type_, attributes + own)
+                self.scope.declare_typedef(name, type_)
+            else:
+                self.scope.declare_object(name, type_)
+            if self._accept("="):
+                self._skip_until((",", ";"))
+            if self._accept(";"):
+                return
+            self._expect(",")
+            attributes = attributes + self._attributes()
+
+    # specifiers: { qualifier | storage class | attribute | type specifier }
+    def _specifiers(self):
+        """(type, is it a typedef?, attributes that go to what is declared)."""
+        tokens = self.tokens
+        type_ = None
+        words = None
+        is_typedef = False
+        atomic = False
+        attributes = []
+        while self.position < self.end:
+            token = tokens[self.position]
+            if token in _BASE_WORDS:
+                if type_ is not None and words is None:
+                    break
+                words = (words or []) + [token]
+                type_ = VOID
+                self.position += 1
+            elif token in _QUALIFIERS:
+                self.position += 1
+            elif token == "struct" or token == "union":
+                if type_ is not None:
+                    raise self._problem("one type")
+                self.position += 1
+                type_ = self._record(token)
+            elif token in _ATTRIBUTE:
+                attributes += self._attributes()
+            elif token == "typedef":
+                is_typedef = True
+                self.position += 1
+            elif token == "enum":
+                if type_ is not None:
+                    raise self._problem("one type")
+                self.position += 1
+                type_ = self._enum()
+            elif token in _TYPEOF:
+                self.position += 1
+                type_ = TypeOf(self._group())
+            elif token == "_Atomic":
+                self.position += 1
+                if self._peek() == "(" and type_ is None:
+                    type_ = Atomic(self._type_name_in(self._group()))
+                else:
+                    atomic = True
+            elif token == "_Alignas" or token == "alignas" and self._peek(1) == "(":
+                self.position += 1
+                attributes.append(("alignas", self._group()))
+            elif token == "__auto_type":
+                raise self._problem("a type instead of __auto_type")
+            elif type_ is None and is_identifier(token):
+                type_ = _KEYWORD_TYPES.get(token) or Named(str(token))
+                self.position += 1
+            else:
+                break
+        if words is not None:
+            type_ = self._base(words)
+        if type_ is None:
+            if not is_typedef and not attributes:
+                raise self._problem("a declaration")
+            type_ = Base("int")
+        if atomic:
+            type_ = Atomic(type_)
+        return type_, is_typedef, attributes
+
+    def _base(self, words):
+        """The canonical arithmetic type that a multiset of specifiers means (C11 6.7.2p2)."""
+        key = " ".join(sorted(words)) if len(words) > 1 else words[0]
+        base = _BASES.get(key)
+        if base is None:
+            base = _BASES[key] = Base(_canonical(words))
+        return base
+
+    # record: struct-or-union [attributes] [tag] [ { members } [attributes] ]
+    def _record(self, kind):
+        attributes = self._attributes()
+        tag = None
+        token = self._peek()
+        if token and is_identifier(token) and token not in _ATTRIBUTE:
+            tag = str(token)
+            self.position += 1
+            after_tag = self.position
+            more = self._attributes()
+            if self._peek() == "{":
+                attributes += more
+            else:
+                self.position = after_tag
+        if self._peek() != "{":
+            if tag is None:
+                raise self._problem("a tag")
+            return self.scope.tag(kind, tag)
+        self.position += 1
+        record = self.scope.tag(kind, tag) if tag is not None else Record(kind, None)
+        fields = self._members()
+        attributes += self._attributes()
+        if record.fields is not None:
+            raise SyntaxProblem("%s %s is defined twice" % (kind, tag))
+        record.fields = fields
+        record.attributes = attributes
+        record.pack = self.pack
+        record.path = self.path
+        record.line = self.line
+        return record
+
+    # members: { specifiers [member-declarator {, member-declarator}] ; } }
+    def _members(self):
+        fields = []
+        tokens = self.tokens
+        while True:
+            token = tokens[self.position]
+            if token == "}":
+                self.position += 1
+                return fields
+            if token == ";":
+                self.position += 1
+                continue
+            if token.__class__ is Pragma:
+                self._pragma()
+                continue
+            if token in _STATIC_ASSERT:
+                self._skip_to_semicolon()
+                continue
+            base, _, attributes = self._specifiers()
+            if self._accept(";") or self._peek() == "}":
+                if self._is_anonymous_member(base):
+                    fields.append(Field(None, base, None, attributes))
+                continue
+            while True:
+                fields.append(self._member_declarator(base, attributes))
+                if self._accept(";"):
+                    break
+                if self._peek() == "}":  # GNU C: the last member may go without its semicolon
+                    break
+                self._expect(",")
+                attributes = attributes + self._attributes()
+
+    def _is_anonymous_member(self, type_):
+        if isinstance(type_, Record):
+            return (type_.tag is None and type_.fields is not None) or self.ms_extensions
+        return isinstance(type_, Named) and self.ms_extensions
+
+    # member-declarator: declarator [: width] [attributes] | : width [attributes]
+    def _member_declarator(self, base, attributes):
+        if self._peek() == ":":
+            name, type_, own = None, base, []
+        else:
+            name, type_, own = self._declarator(base)
+        width = None
+        if self._accept(":"):
+            start = self.position
+            self._skip_until((",", ";", "}") + _ATTRIBUTE)
+            width = self.tokens[start : self.position]
+        own = own + self._attributes()
+        if name is None and width is None:
+            raise self._problem("a member name")
+        return Field(name, type_, width, attributes + own)
+
+    # enum: enum [attributes] [tag] [: type] [ { enumerator {, enumerator} [,] } [attributes] ]
+    def _enum(self):
+        attributes = self._attributes()
+        tag = None
+        token = self._peek()
+        if token and is_identifier(token) and token not in _ATTRIBUTE:
+            tag = str(token)
+            self.position += 1
+        after_tag = self.position
+        more = self._attributes()
+        underlying = None
+        if self._peek() == ":" and self._peek(1) in _BASE_WORDS:
+            self.position += 1
+            underlying = self._specifiers()[0]
+        if self._peek() != "{":
+            if tag is None:
+                raise self._problem("a tag")
+            if underlying is None:
+                self.position = after_tag
+            return self.scope.tag("enum", tag)
+        self.position += 1
+        enum = self.scope.tag("enum", tag) if tag is not None else Enum(None)
+        if enum.enumerators is not None:
+            raise SyntaxProblem("enum %s is defined twice" % tag)
+        enumerators = []
+        while not self._accept("}"):
+            name = self.tokens[self.position]
+            if not is_identifier(name):
+                raise self._problem("an enumerator")
+            self.position += 1
+            self._attributes()
+            value = None
+            if self._accept("="):
+                start = self.position
+                self._skip_until((",", "}"))
+                value = self.tokens[start : self.position]
+            enumerators.append((str(name), value))
+            if not self._accept(",") and self._peek() != "}":
+                raise self._problem("','")
+        enum.attributes = attributes + more + self._attributes()
+        enum.underlying = underlying
+        enum.enumerators = enumerators
+        self.scope.declare_enumerators(enum)
+        return enum
+
+    # declarator: { * {qualifier | attribute} } ( identifier | ( declarator ) ) { [ count ] | ( parameters ) }
+    def _declarator(self, type_, abstract=False):
+        """(name | None, type, attributes of the declared thing) of a declarator on top of `type_`."""
+        tokens = self.tokens
+        attributes = []
+        while self.position < self.end:
+            token = tokens[self.position]
+            if token == "*":
+                self.position += 1
+                type_ = Pointer(type_)
+                attributes = []
+            elif token in _QUALIFIERS:
+                self.position += 1
+            elif token == "_Atomic":
+                self.position += 1
+                type_ = Atomic(type_)
+            elif token in _ATTRIBUTE:
+                found = self._attributes()
+                if isinstance(type_, Pointer) or isinstance(type_, Attributed) and attributes:
+                    if found:
+                        type_ = Attributed(type_, found)
+                else:
+                    attributes += found
+            else:
+                break
+        name = None
+        inner = None
+        token = self._peek()
+        if token == "(" and self._opens_declarator(abstract):
+            closing = matching(tokens, self.position)
+            inner = (self.position + 1, closing)
+            self.position = closing + 1
+        elif token and is_identifier(token) and token not in _ATTRIBUTE and token not in _ASM:
+            name = str(token)
+            self.position += 1
+        suffixes = []
+        while self.position < self.end:
+            token = tokens[self.position]
+            if token == "[":
+                suffixes.append(self._group())
+            elif token == "(":
+                self._skip_group()
+                suffixes.append(None)
+            else:
+                break
+        for suffix in reversed(suffixes):
+            if suffix is None:
+                type_ = Function(type_)
+            else:
+                type_ = Array(type_, [each for each in suffix if each not in ("static", "restrict", "const")] or None)
+        if inner is not None:
+            behind, end = self.position, self.end
+            self.position, self.end = inner
+            name, type_, more = self._declarator(type_, abstract)
+            attributes += more
+            if self.position != self.end:
+                raise self._problem("')'")
+            self.position, self.end = behind, end
+        return name, type_, attributes
+
+    def _opens_declarator(self, abstract):
+        following = self._peek(1)
+        if following in ("*", "(", "^", "[") or following in _ATTRIBUTE:
+            return True
+        return not abstract and following != ")" and following not in _BASE_WORDS
+
+    def _after_declarator(self):
+        """Steps over asm labels and reads attributes behind a declarator."""
+        attributes = []
+        while True:
+            if self._peek() in _ASM:
+                self.position += 1
+                self._skip_group()
+            elif self._peek() in _ATTRIBUTE:
+                attributes += self._attributes()
+            else:
+                return attributes
+
+    # type-name: specifiers [abstract declarator]
+    def type_name(self):
+        """Reads a type name at the current position."""
+        base, _, attributes = self._specifiers()
+        name, type_, more = self._declarator(base, abstract=True)
+        if name is not None:
+            raise self._problem("an abstract declarator")
+        return Attributed(type_, attributes + more) if attributes or more else type_
+
+    def _type_name_in(self, tokens):
+        parser = Parser(tokens, self.scope, self.pack, self.path, self.line, self.ms_extensions)
+        type_ = parser.type_name()
+        if parser.position != len(tokens):
+            raise parser._problem("')'")
+        return type_
+
+    # attributes: { __attribute__ ( ( [attribute {, attribute}] ) ) }
+    def _attributes(self):
+        """The attributes at the current position that can change a layout."""
+        found = []
+        while self._peek() in _ATTRIBUTE:
+            self.position += 1
+            content = self._group()
+            if content[:1] != ["("]:
+                raise self._problem("'(('")
+            content = content[1 : matching(content, 0)]
+            index = 0
+            while index < len(content):
+                name = content[index]
+                index += 1
+                if name == ",":
+                    continue
+                arguments = None
+                if index < len(content) and content[index] == "(":
+                    closing = matching(content, index)
+                    arguments = content[index + 1 : closing]
+                    index = closing + 1
+                if name.startswith("__") and name.endswith("__"):
+                    name = name[2:-2]
+                if name in LAYOUT_ATTRIBUTES:
+                    found.append((str(name), arguments))
+        return found
+
+    def _pragma(self):
+        words = self.tokens[self.position].replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
+        self.position += 1
+        if words[:1] == ["pack"]:
+            self.pack = self.scope.packed(self.pack, words)
+
+    def _peek(self, ahead=0):
+        position = self.position + ahead
+        return self.tokens[position] if position < self.end else ""
+
+    def _accept(self, token):
+        if self.position < self.end and self.tokens[self.position] == token:
+            self.position += 1
+            return True
+        return False
+
+    def _expect(self, token):
+        if not self._accept(token):
+            raise self._problem("'%s'" % token)
+
+    def _problem(self, expected):
+        found = " ".join(self.tokens[self.position : self.position + 4]) or "the end"
+        return SyntaxProblem("%s expected before '%s'" % (expected, found))
+
+    def _group(self):
+        """The tokens inside the bracket group that starts here; steps over it."""
+        if self._peek() not in ("(", "["):
+            raise self._problem("'('")
+        closing = matching(self.tokens, self.position)
+        inside = self.tokens[self.position + 1 : closing]
+        self.position = closing + 1
+        return inside
+
+    def _skip_group(self):
+        self.position = matching(self.tokens, self.position) + 1
+
+    def _skip_until(self, stops):
+        """Steps to the next of `stops` outside brackets."""
+        while self.position < self.end:
+            token = self.tokens[self.position]
+            if token in stops:
+                return
+            if token in ("(", "[", "{"):
+                self._skip_group()
+            else:
+                self.position += 1
+
+    def _skip_to_semicolon(self):
+        self._skip_until((";",))
+        self._expect(";")
+
+
+_BASES = {}
+
+
+def _canonical(words):
+    words = list(words)
+    is_complex = any(word in _COMPLEX for word in words)
+    words = [word for word in words if word not in _COMPLEX]
+    unsigned = "unsigned" in words
+    explicitly_signed = any(word in _SIGNED for word in words)
+    longs = words.count("long")
+    rest = [word for word in words if word not in _SIGNED and word not in ("unsigned", "long", "int")]
+    if rest == ["double"]:
+        name = "long double" if longs else "double"
+    elif rest == ["short"]:
+        name = "unsigned short" if unsigned else "short"
+    elif rest == ["char"]:
+        name = "unsigned char" if unsigned else "signed char" if explicitly_signed else "char"
+    elif rest == ["__int128"]:
+        name = "unsigned __int128" if unsigned else "__int128"
+    elif rest == ["__uint128_t"]:
+        name = "unsigned __int128"
+    elif rest == ["__int128_t"]:
+        name = "__int128"
+    elif len(rest) == 1 and not longs and not unsigned:
+        name = rest[0]
+    elif rest:
+        raise SyntaxProblem("the type '%s' is not understood" % " ".join(words))
+    elif longs > 2:
+        raise SyntaxProblem("'long long long' is too long")
+    elif is_complex and not longs and not unsigned and not explicitly_signed and not words:
+        name = "double"
+    else:
+        name = ("unsigned " if unsigned else "") + ("int", "long", "long long")[longs]
+    return "_Complex " + name if is_complex else name

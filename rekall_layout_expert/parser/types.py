@@ -1,0 +1,127 @@
+r"""The type graph: GNU C's types as declared, before any target gives them sizes.
+
+Expressions (array counts, bit-field widths, alignments, enumerators) stay token lists: most are never needed, and their
+values depend on the target.  `attributes` are lists of (name, argument tokens | None) and hold only the attributes that
+can change a layout (see `declarations.LAYOUT_ATTRIBUTES`), in the order in which they were written.
+"""
+
+
+class Base:
+    """An arithmetic type or void, under its canonical name ("unsigned long")."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name):
+        self.name = name
+
+
+class Pointer:
+    __slots__ = ("target",)
+
+    def __init__(self, target):
+        self.target = target
+
+
+class Array:
+    """`count`: tokens of the number of elements, None for []."""
+
+    __slots__ = ("element", "count")
+
+    def __init__(self, element, count):
+        self.element = element
+        self.count = count
+
+
+class Function:
+    __slots__ = ("result",)
+
+    def __init__(self, result):
+        self.result = result
+
+
+class Named:
+    """A use of a typedef name."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name):
+        self.name = name
+
+
+class TypeOf:
+    """typeof ( expression or type name ), as tokens."""
+
+    __slots__ = ("tokens",)
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+
+
+class Atomic:
+    """_Atomic, which may raise size and alignment."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target):
+        self.target = target
+
+
+class Attributed:
+    """A type with attributes of its own, such as a typedef's alignment or a pointer's."""
+
+    __slots__ = ("target", "attributes")
+
+    def __init__(self, target, attributes):
+        self.target = target
+        self.attributes = attributes
+
+
+class Field:
+    """A member.
+
+    name: None for unnamed bit-fields and anonymous records; width: tokens of a bit-field's width, or None.
+    """
+
+    __slots__ = ("name", "type", "width", "attributes")
+
+    def __init__(self, name, type_, width, attributes):
+        self.name = name
+        self.type = type_
+        self.width = width
+        self.attributes = attributes
+
+
+class Record:
+    """A struct or union.
+
+    kind: "struct" or "union"; tag: None if it has none; fields: None while it is incomplete; pack: bytes, what
+    #pragma pack had set, or None; path, line: where its declaration begins.
+    """
+
+    __slots__ = ("kind", "tag", "fields", "attributes", "pack", "path", "line", "layout")
+
+    def __init__(self, kind, tag):
+        self.kind = kind
+        self.tag = tag
+        self.fields = None
+        self.attributes = []
+        self.pack = None
+        self.path = None
+        self.line = 0
+        self.layout = None
+
+
+class Enum:
+    """An enumeration.  enumerators: [(name, value tokens | None)], None while it is incomplete; underlying: the fixed
+    underlying type (C23), or None."""
+
+    __slots__ = ("tag", "enumerators", "attributes", "underlying", "values")
+
+    kind = "enum"
+
+    def __init__(self, tag):
+        self.tag = tag
+        self.enumerators = None
+        self.attributes = []
+        self.underlying = None
+        self.values = None

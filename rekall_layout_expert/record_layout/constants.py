@@ -1,0 +1,478 @@
+r"""Constant expressions of the target, and the types of expressions.
+
+Array counts, bit-field widths, alignments and enumerators are integer constant expressions (C11 6.6) in the widths of
+the target, with what GNU C adds: offsetof, addresses of members of a null pointer, typeof, __builtin_types_compatible_p,
+__builtin_choose_expr, __builtin_constant_p, and the arithmetic builtins.  Whatever has no certain value raises.
+"""
+
+from rekall_layout_expert.c_integers import ExpressionReader, NotConstant, wrap
+from rekall_layout_expert.c_tokens import is_identifier
+from rekall_layout_expert.parser.declarations import _BASE_WORDS, _QUALIFIERS, _TYPEOF, Parser, SyntaxProblem
+from rekall_layout_expert.parser.scope import NotKnown
+from rekall_layout_expert.parser.types import Array, Base, Enum, Function, Pointer, Record
+
+_TYPE_STARTS = _BASE_WORDS | _QUALIFIERS | frozenset(_TYPEOF) | {
+    "struct", "union", "enum", "_Atomic", "__attribute__", "__builtin_va_list", "_Alignas",
+}  # fmt: skip
+
+
+class Constants:
+    """Values and types of expressions, in the scope and for the target of a `layouts.Layouts`."""
+
+    def __init__(self, layouts):
+        self.layouts = layouts
+        self.scope = layouts.scope
+        self.arithmetic = layouts.abi.arithmetic
+        self.size_bits = layouts.abi.pointer[0]
+        self._local = {}
+        self._trees = {}
+
+    def value(self, tokens, local=None):
+        """The value of an integer constant expression, an int.
+
+        local: {enumerator: value} of an enumeration that is still being read.
+        Raises NotConstant or NotKnown.
+        """
+        if len(tokens) == 1:
+            token = tokens[0]
+            if token[0].isdigit():
+                return self.arithmetic.number(token)[0]
+            if local and token in local:
+                return local[token]
+        outer, self._local = self._local, local or {}
+        try:
+            return self.fold(self.tree(tokens))[0]
+        finally:
+            self._local = outer
+
+    def alignment_argument(self, tokens):
+        """The value, in bytes, of what stands in aligned(…) or _Alignas(…), which may be a type."""
+        parsed = self._type_names(tokens, 0)
+        if parsed and parsed[1] == len(tokens):
+            return self.layouts.measure(parsed[0]).alignment // 8
+        return self.value(tokens)
+
+    def type_of_tokens(self, tokens):
+        """The type that typeof(tokens) means."""
+        parsed = self._type_names(tokens, 0)
+        if parsed and parsed[1] == len(tokens):
+            return parsed[0]
+        return self.type_of(self.tree(tokens))
+
+    def tree(self, tokens):
+        """The expression's tree (see `c_integers`), read once."""
+        key = " ".join(tokens)
+        tree = self._trees.get(key)
+        if tree is None:
+            tree = self._trees[key] = ExpressionReader(tokens, self._type_names).read()
+        return tree
+
+    def _type_names(self, tokens, start):
+        """(type, end) of the type name at `start`, or None (the hook of `ExpressionReader`)."""
+        if start >= len(tokens):
+            return None
+        token = tokens[start]
+        if token not in _TYPE_STARTS:
+            if not is_identifier(token) or token in self._local or not self.scope.is_typedef(token):
+                return None
+        parser = Parser(tokens, self.scope, ms_extensions=self.scope.ms_extensions)
+        parser.position = start
+        try:
+            type_ = parser.type_name()
+        except (SyntaxProblem, IndexError) as error:
+            raise NotConstant(str(error)) from None
+        return type_, parser.position
+
+    # Values
+
+    def fold(self, tree):
+        """(integer, bits, unsigned) of a constant expression."""
+        return getattr(self, "_fold_" + tree[0].replace("-", "_"))(*tree[1:])
+
+    def _fold_number(self, text):
+        return self.arithmetic.number(text)
+
+    def _fold_char(self, text):
+        return self.arithmetic.character(text)
+
+    def _fold_string(self, text):
+        raise NotConstant("a string is no integer")
+
+    def _fold_opaque(self, reason):
+        raise NotConstant(reason)
+
+    def _fold_name(self, name):
+        if name in self._local:
+            return self._enumerator(self._local[name])
+        enum = self.scope.find_enumerator(name)
+        if enum is None:
+            raise NotConstant("the value of '%s' is not known" % name)
+        bits, unsigned, _, _, values = self.layouts.enumeration(enum)
+        value = values[name]
+        if -(1 << 31) <= value < 1 << 31:
+            return value, self.arithmetic.int_bits, False
+        return value, bits, unsigned
+
+    def _enumerator(self, value):
+        if -(1 << 31) <= value < 1 << 31:
+            return value, self.arithmetic.int_bits, False
+        for bits, unsigned in ((32, True), (64, False), (64, True)):
+            if wrap(value, bits, unsigned) == value:
+                return value, bits, unsigned
+        raise NotConstant("the enumerator %d is too wide" % value)
+
+    def _fold_unary(self, operator, operand):
+        if operator == "&":
+            return self._address(operand), self.size_bits, True
+        if operator == "*":
+            raise NotConstant("the content of memory is no constant")
+        return self.arithmetic.unary(operator, self.fold(operand))
+
+    def _fold_binary(self, operator, left, right):
+        if operator in ("&&", "||"):
+            first = bool(self.fold(left)[0])
+            if first == (operator == "||"):
+                return int(first), self.arithmetic.int_bits, False
+            return int(bool(self.fold(right)[0])), self.arithmetic.int_bits, False
+        if operator in ("+", "-"):
+            scaled = self._pointer_arithmetic(operator, left, right)
+            if scaled is not None:
+                return scaled
+        return self.arithmetic.binary(operator, self.fold(left), self.fold(right))
+
+    def _pointer_arithmetic(self, operator, left, right):
+        """The value of pointer ± integer and pointer - pointer, or None where both are integers."""
+        steps = [self._step(left), self._step(right)]
+        if steps == [None, None]:
+            return None
+        a, b = self.fold(left), self.fold(right)
+        if steps[0] is not None and steps[1] is not None:
+            if operator != "-" or not steps[0]:
+                raise NotConstant("pointers are not added")
+            return (a[0] - b[0]) // steps[0], self.size_bits, False
+        step = steps[0] if steps[0] is not None else steps[1]
+        number = a[0] * (step if steps[0] is None else 1)
+        other = b[0] * (step if steps[1] is None else 1)
+        return wrap(number + other if operator == "+" else number - other, self.size_bits, True), self.size_bits, True
+
+    def _step(self, tree):
+        """The size in bytes of what a pointer expression points to; None for an integer."""
+        if tree[0] not in ("cast", "unary") or tree[0] == "unary" and tree[1] != "&":
+            return None
+        type_ = self.layouts.resolve(self.type_of(tree))
+        if not isinstance(type_, Pointer):
+            return None
+        target = self.layouts.resolve(type_.target)
+        return 1 if isinstance(target, Function) else (self.layouts.measure(target).size or 0) // 8
+
+    def _fold_conditional(self, condition, middle, other):
+        first = self.fold(condition)
+        chosen, rejected = (middle or condition, other) if first[0] else (other, middle or condition)
+        value = self.fold(chosen)
+        try:
+            rejected_type = self._integer_type(rejected)
+        except (NotConstant, NotKnown):
+            # Its type could only widen the result, which changes no value that is not negative.
+            if value[0] < 0:
+                raise NotConstant("the type of '?:' is not known") from None
+            return value
+        if rejected_type is None:
+            return value
+        bits, unsigned = rejected_type
+        a, _, bits, unsigned = self.arithmetic.convert(value, (0, bits, unsigned))
+        return a, bits, unsigned
+
+    def _integer_type(self, tree):
+        """(bits, unsigned) of an integer expression, None for another."""
+        try:
+            return self.fold(tree)[1:]
+        except (NotConstant, NotKnown):
+            type_ = self.layouts.resolve(self.type_of(tree))
+            return self.layouts.measure(type_).integral if isinstance(type_, (Base, Enum)) else None
+
+    def _fold_cast(self, type_, operand):
+        resolved = self.layouts.resolve(type_)
+        if isinstance(resolved, Base) and resolved.name == "_Bool":
+            return int(bool(self.fold(operand)[0])), 8, True
+        if isinstance(resolved, Pointer):
+            return wrap(self.fold(operand)[0], self.size_bits, True), self.size_bits, True
+        integral = self.layouts.measure(type_).integral
+        if integral is None:
+            raise NotConstant("a cast to a type that is no integer")
+        bits, unsigned = integral
+        return wrap(self.fold(operand)[0], bits, unsigned), bits, unsigned
+
+    def _fold_sizeof(self, type_):
+        size = self.layouts.measure(type_).size
+        if size is None:
+            raise NotConstant("sizeof an incomplete array")
+        return size // 8, self.size_bits, True
+
+    def _fold_sizeof_expression(self, operand):
+        return self._fold_sizeof(self.type_of(operand))
+
+    def _fold_alignof(self, type_):
+        return self.layouts.measure(type_).alignment // 8, self.size_bits, True
+
+    def _fold_alignof_expression(self, operand):
+        return self._fold_alignof(self.type_of(operand))
+
+    def _fold_offsetof(self, type_, designator):
+        offset, _ = self._designate(type_, designator)
+        return offset, self.size_bits, True
+
+    def _designate(self, type_, tree):
+        """(offset in bytes, type) of a member designator inside `type_`."""
+        if tree[0] == "name":
+            return self._member(type_, tree[1])
+        if tree[0] == "member":
+            offset, inner = self._designate(type_, tree[1])
+            more, found = self._member(inner, tree[2])
+            return offset + more, found
+        if tree[0] == "index":
+            offset, inner = self._designate(type_, tree[1])
+            array = self.layouts.resolve(inner)
+            if not isinstance(array, Array):
+                raise NotConstant("offsetof indexes what is no array")
+            step = self.layouts.measure(array.element).size // 8
+            return offset + step * self.fold(tree[2])[0], array.element
+        raise NotConstant("offsetof of no member")
+
+    def _member(self, type_, name):
+        record = self.layouts.resolve(type_)
+        if not isinstance(record, Record):
+            raise NotConstant("'%s' is asked of what is no record" % name)
+        bit_offset, field = self.layouts.find_member(record, name)
+        if field.width is not None:
+            raise NotConstant("the address of the bit-field %s" % name)
+        return bit_offset // 8, field.type
+
+    def _address(self, tree):
+        """The address of an lvalue whose base is a constant pointer."""
+        if tree[0] == "arrow":
+            offset, _ = self._member(self._target(tree[1]), tree[2])
+            return self.fold(tree[1])[0] + offset
+        if tree[0] == "member":
+            offset, _ = self._member(self.type_of(tree[1]), tree[2])
+            return self._address(tree[1]) + offset
+        if tree[0] == "index":
+            type_ = self.layouts.resolve(self.type_of(tree[1]))
+            base = self._address(tree[1]) if isinstance(type_, Array) else self.fold(tree[1])[0]
+            element = type_.element if isinstance(type_, Array) else type_.target
+            return base + self.fold(tree[2])[0] * (self.layouts.measure(element).size // 8)
+        if tree[0] == "unary" and tree[1] == "*":
+            return self.fold(tree[2])[0]
+        raise NotConstant("an address is no constant")
+
+    def _target(self, tree):
+        type_ = self.layouts.resolve(self.type_of(tree))
+        if isinstance(type_, Pointer):
+            return type_.target
+        if isinstance(type_, Array):
+            return type_.element
+        raise NotConstant("'->' on what is no pointer")
+
+    def _fold_member(self, tree, name):
+        raise NotConstant("the content of a member is no constant")
+
+    _fold_arrow = _fold_index = _fold_member
+
+    def _fold_comma(self, left, right):
+        return self.fold(right)
+
+    def _fold_compound(self, type_):
+        raise NotConstant("a compound literal is no constant")
+
+    def _fold_choose(self, condition, first, second):
+        return self.fold(first if self.fold(condition)[0] else second)
+
+    def _fold_types_compatible(self, first, second):
+        return int(self._compatible(first, second)), self.arithmetic.int_bits, False
+
+    def _fold_generic(self, control, associations):
+        return self.fold(self._selected(control, associations))
+
+    def _selected(self, control, associations):
+        """The expression that _Generic chooses."""
+        type_ = self._decayed(self.type_of(control))
+        default = None
+        for candidate, tree in associations:
+            if candidate is None:
+                default = tree
+            elif self._compatible(type_, candidate):
+                return tree
+        if default is None:
+            raise NotConstant("_Generic has no matching association")
+        return default
+
+    def _decayed(self, type_):
+        resolved = self.layouts.resolve(type_)
+        if isinstance(resolved, Array):
+            return Pointer(resolved.element)
+        if isinstance(resolved, Function):
+            return Pointer(resolved)
+        return resolved
+
+    def _compatible(self, first, second):
+        a, b = self.layouts.resolve(first), self.layouts.resolve(second)
+        if a is b:
+            return True
+        if type(a) is not type(b):
+            if isinstance(a, Enum) and isinstance(b, Base) or isinstance(a, Base) and isinstance(b, Enum):
+                raise NotConstant("whether an enumeration and an integer are compatible")
+            return False
+        if isinstance(a, Base):
+            return a.name == b.name
+        if isinstance(a, Pointer):
+            if not self._compatible(a.target, b.target):
+                return False
+            raise NotConstant("whether two pointers differ in qualifiers")
+        if isinstance(a, Array):
+            if not self._compatible(a.element, b.element):
+                return False
+            return a.count is None or b.count is None or self.value(a.count) == self.value(b.count)
+        if isinstance(a, Function):
+            raise NotConstant("whether two functions are compatible")
+        return False
+
+    def _fold_call(self, function, arguments):
+        name = function[1] if function[0] == "name" else ""
+        if name == "__builtin_constant_p" and len(arguments) == 1:
+            try:
+                self.fold(arguments[0])
+            except (NotConstant, NotKnown):
+                return 0, self.arithmetic.int_bits, False
+            return 1, self.arithmetic.int_bits, False
+        if name in ("__builtin_expect", "__builtin_expect_with_probability"):
+            return wrap(self.fold(arguments[0])[0], self.size_bits, False), self.size_bits, False
+        builtin = _BIT_BUILTINS.get(name.rstrip("l"))
+        if builtin is None or len(arguments) != 1:
+            raise NotConstant("a call of %s" % (name or "a function"))
+        bits = (self.arithmetic.int_bits, self.arithmetic.long_bits, 64)[len(name) - len(name.rstrip("l"))]
+        number = wrap(self.fold(arguments[0])[0], bits, True)
+        result = builtin(number, bits)
+        if result is None:
+            raise NotConstant("%s(0) is undefined" % name)
+        return result, self.arithmetic.int_bits, False
+
+    # Types
+
+    def type_of(self, tree):
+        """The type of an expression.  Raises NotConstant or NotKnown."""
+        kind = tree[0]
+        if kind == "name":
+            if tree[1] in self._local or self.scope.find_enumerator(tree[1]) is not None:
+                return self._integer(*self.fold(tree)[1:])
+            return self.scope.find_object(tree[1])
+        if kind == "string":
+            wide = tree[1][0] != '"' and not tree[1].startswith("u8")
+            if wide or "\\" in tree[1]:
+                raise NotConstant("the length of a string with escapes")
+            return Array(Base("char"), [str(len(tree[1]) - 1 - tree[1].index('"'))])
+        if kind in ("cast", "compound"):
+            return tree[1]
+        if kind in ("member", "arrow"):
+            owner = self._target(tree[1]) if kind == "arrow" else self.type_of(tree[1])
+            record = self.layouts.resolve(owner)
+            if not isinstance(record, Record):
+                raise NotConstant("'%s' is asked of what is no record" % tree[2])
+            return self.layouts.find_member(record, tree[2])[1].type
+        if kind == "index":
+            return self._target(tree[1])
+        if kind == "unary" and tree[1] == "*":
+            type_ = self.layouts.resolve(self.type_of(tree[2]))
+            return type_ if isinstance(type_, Function) else self._target(tree[2])
+        if kind == "unary" and tree[1] == "&":
+            return Pointer(self.type_of(tree[2]))
+        if kind == "call":
+            return self._type_of_call(tree)
+        if kind == "comma":
+            return self.type_of(tree[2])
+        if kind == "choose":
+            return self.type_of(tree[2] if self.fold(tree[1])[0] else tree[3])
+        if kind == "generic":
+            return self.type_of(self._selected(tree[1], tree[2]))
+        if kind == "conditional":
+            return self._common(tree[2] or tree[1], tree[3])
+        if kind == "unary":
+            if tree[1] == "!":
+                return Base("int")
+            return self._promoted(self.type_of(tree[2]))
+        if kind == "binary":
+            return self._type_of_binary(*tree[1:])
+        if kind in ("number", "char", "sizeof", "sizeof-expression", "alignof", "alignof-expression", "offsetof",
+                    "types-compatible"):  # fmt: skip
+            if kind == "number" and not tree[1][:2] in ("0x", "0X") and any(each in tree[1] for each in ".eEpP"):
+                raise NotConstant("the type of a floating constant")
+            return self._integer(*self.fold(tree)[1:])
+        raise NotConstant("the type of %s" % (tree[1] if kind == "opaque" else "an expression"))
+
+    def _type_of_call(self, tree):
+        if tree[1][0] == "name" and tree[1][1].startswith("__builtin_"):
+            return self._integer(*self.fold(tree)[1:])
+        type_ = self.layouts.resolve(self.type_of(tree[1]))
+        if isinstance(type_, Pointer):
+            type_ = self.layouts.resolve(type_.target)
+        if not isinstance(type_, Function):
+            raise NotConstant("a call of what is no function")
+        return type_.result
+
+    def _type_of_binary(self, operator, left, right):
+        if operator in ("&&", "||", "<", ">", "<=", ">=", "==", "!="):
+            return Base("int")
+        if operator in ("<<", ">>"):
+            return self._promoted(self.type_of(left))
+        a, b = self._decayed(self.type_of(left)), self._decayed(self.type_of(right))
+        if isinstance(a, Pointer) and isinstance(b, Pointer):
+            return self._integer(self.size_bits, False)
+        if isinstance(a, Pointer) or isinstance(b, Pointer):
+            return a if isinstance(a, Pointer) else b
+        return self._arithmetic_type(a, b)
+
+    def _common(self, first, second):
+        a, b = self._decayed(self.type_of(first)), self._decayed(self.type_of(second))
+        if isinstance(a, (Base, Enum)) and isinstance(b, (Base, Enum)) and "void" not in (
+            getattr(a, "name", ""), getattr(b, "name", "")
+        ):  # fmt: skip
+            return self._arithmetic_type(a, b)
+        if a is b or isinstance(a, Pointer) and not isinstance(b, Pointer):
+            return a
+        if isinstance(b, Pointer) and not isinstance(a, Pointer):
+            return b
+        raise NotConstant("the type of '?:'")
+
+    def _arithmetic_type(self, a, b):
+        names = [type_.name for type_ in (a, b) if isinstance(type_, Base)]
+        for name in ("long double", "double", "float"):
+            if name in names:
+                return Base(name)
+        first, second = self.layouts.measure(a).integral, self.layouts.measure(b).integral
+        if first is None or second is None:
+            raise NotConstant("the type of an operation")
+        return self._integer(*self.arithmetic.convert((0,) + first, (0,) + second)[2:])
+
+    def _promoted(self, type_):
+        integral = self.layouts.measure(type_).integral
+        if integral is None:
+            return type_
+        return self._integer(*self.arithmetic.promote((0,) + integral)[1:])
+
+    def _integer(self, bits, unsigned):
+        if bits <= self.arithmetic.int_bits:
+            name = "int"
+        elif bits == self.arithmetic.long_bits:
+            name = "long"
+        elif bits == 64:
+            name = "long long"
+        else:
+            name = "__int128"
+        return Base(("unsigned " if unsigned else "") + name)
+
+
+_BIT_BUILTINS = {
+    "__builtin_ffs": lambda number, bits: (number & -number).bit_length(),
+    "__builtin_clz": lambda number, bits: bits - number.bit_length() if number else None,
+    "__builtin_ctz": lambda number, bits: (number & -number).bit_length() - 1 if number else None,
+    "__builtin_popcount": lambda number, bits: bin(number).count("1"),
+    "__builtin_parity": lambda number, bits: bin(number).count("1") & 1,
+}

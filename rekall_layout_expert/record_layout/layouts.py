@@ -1,0 +1,480 @@
+r"""GCC's record layout: where every member stands.
+
+The rules are those of GCC's stor-layout.c (layout_decl, update_alignment_for_field, place_field, finish_record_layout)
+and of the C front end's finish_struct and finish_enum; comments name the GCC variable where that helps.  All sizes,
+offsets and alignments here are in bits.  Nothing is guessed: whatever cannot be measured raises `NotKnown` with the
+reason, and with it everything that embeds it.
+"""
+
+from rekall_layout_expert.c_integers import NotConstant
+from rekall_layout_expert.parser.declarations import SyntaxProblem
+from rekall_layout_expert.parser.scope import NotKnown
+from rekall_layout_expert.parser.types import (
+    Array,
+    Atomic,
+    Attributed,
+    Base,
+    Enum,
+    Function,
+    Named,
+    Pointer,
+    Record,
+    TypeOf,
+)
+from rekall_layout_expert.record_layout.constants import Constants
+
+_LARGEST_BITS = 1 << 63
+_MODES = {
+    "QI": 8, "byte": 8, "HI": 16, "SI": 32, "DI": 64, "TI": 128, "word": None, "pointer": None, "unwind_word": None,
+}  # fmt: skip
+_FLOAT_MODES = {"SF": "float", "DF": "double", "XF": "long double", "TF": "_Float128", "HF": "_Float16"}
+
+
+class Measure:
+    """What the layout of a record needs to know of a type.
+
+    size: in bits, None for an array without a count; alignment: in bits; user: the alignment was asked for by an
+    attribute (TYPE_USER_ALIGN); category: "integer" (also enumerations and pointers as bit counts), "double" for
+    double and its complex, "other"; arrays have their element's; integral: (bits, unsigned) where a bit-field may have
+    that type, else None.
+    """
+
+    __slots__ = ("size", "alignment", "user", "category", "integral", "atomic")
+
+    def __init__(self, size, alignment, user=False, category="other", integral=None, atomic=False):
+        self.size = size
+        self.alignment = alignment
+        self.user = user
+        self.category = category
+        self.integral = integral
+        self.atomic = atomic
+
+
+class PlacedField:
+    """A member in its place.
+
+    name: None for an anonymous record; type: see `parser.types`; bit_offset: from the start of the record; width: of a
+    bit-field in bits, None for other members.
+    """
+
+    __slots__ = ("name", "type", "bit_offset", "width")
+
+    def __init__(self, name, type_, bit_offset, width):
+        self.name = name
+        self.type = type_
+        self.bit_offset = bit_offset
+        self.width = width
+
+
+class RecordLayout:
+    """size, alignment in bits; fields: every member that can be reached, in order of declaration."""
+
+    __slots__ = ("size", "alignment", "user", "fields")
+
+    def __init__(self, size, alignment, user, fields):
+        self.size = size
+        self.alignment = alignment
+        self.user = user
+        self.fields = fields
+
+
+class Layouts:
+    """Measures the types of a scope (`parser.scope.Scope`) for one `abi.Abi`."""
+
+    def __init__(self, scope, abi):
+        self.scope = scope
+        self.abi = abi
+        self.constants = Constants(self)
+        self._typedefs = {}
+        self._in_progress = set()
+
+    def resolve(self, type_):
+        """The type without typedef names, attributes, typeof and _Atomic."""
+        while True:
+            if isinstance(type_, Named):
+                type_ = self.scope.find_typedef(type_.name)
+            elif isinstance(type_, (Attributed, Atomic)):
+                type_ = type_.target
+            elif isinstance(type_, TypeOf):
+                type_ = self.constants.type_of_tokens(type_.tokens)
+            else:
+                return type_
+
+    def measure(self, type_):
+        """The Measure of a type.  Raises NotKnown."""
+        if isinstance(type_, Base):
+            return self._measure_base(type_.name)
+        if isinstance(type_, Pointer):
+            size, alignment = self.abi.pointer
+            return Measure(size, alignment, category="integer")
+        if isinstance(type_, Named):
+            measure = self._typedefs.get(type_.name)
+            if measure is None:
+                measure = self._typedefs[type_.name] = self.measure(self.scope.find_typedef(type_.name))
+            return measure
+        if isinstance(type_, Record):
+            layout = self.record(type_)
+            return Measure(layout.size, layout.alignment, layout.user)
+        if isinstance(type_, Array):
+            return self._measure_array(type_)
+        if isinstance(type_, Enum):
+            bits, unsigned, alignment, user = self.enumeration(type_)[:4]
+            return Measure(bits, alignment, user, "integer", (bits, unsigned))
+        if isinstance(type_, Attributed):
+            return self._measure_attributed(type_)
+        if isinstance(type_, TypeOf):
+            return self.measure(self.constants.type_of_tokens(type_.tokens))
+        if isinstance(type_, Atomic):
+            measure = self.measure(type_.target)
+            alignment = measure.alignment
+            if measure.size in (8, 16, 32, 64, 128) and self._has_atomic(measure.size):
+                alignment = max(alignment, measure.size)
+            return Measure(measure.size, alignment, measure.user, measure.category, measure.integral, True)
+        if isinstance(type_, Function):
+            return Measure(8, 8)  # GNU C: sizeof a function is 1
+        raise NotKnown("a type of unknown kind")
+
+    def _has_atomic(self, bits):
+        return bits <= 64 or "__int128" in self.abi.basic
+
+    def _measure_base(self, name):
+        part = name[9:] if name.startswith("_Complex ") else name
+        figures = self.abi.basic.get(part)
+        if figures is None:
+            raise NotKnown("the type %s does not exist on %s" % (name, self.abi.name))
+        size, alignment = figures
+        if part is not name:
+            category = "double" if part == "double" else "integer" if self._is_integer(part) else "other"
+            return Measure(2 * size, alignment, category=category)
+        if self._is_integer(name):
+            return Measure(size, alignment, category="integer", integral=(size, self.is_unsigned(name)))
+        return Measure(size, alignment, category="double" if name == "double" else "other")
+
+    @staticmethod
+    def _is_integer(name):
+        return name.startswith(("unsigned", "int", "long", "short", "char", "signed", "_Bool", "__int128")) and (
+            name != "long double"
+        )
+
+    def is_unsigned(self, name):
+        """Whether an integer type is unsigned on this target."""
+        return name.startswith("unsigned") or name == "_Bool" or name == "char" and self.abi.arithmetic.char_unsigned
+
+    def _measure_array(self, type_):
+        element = self.measure(type_.element)
+        if element.size is None:
+            raise NotKnown("an array of arrays without a count")
+        size = None
+        if type_.count is not None:
+            count = self.constants.value(type_.count)
+            if count < 0 or count * element.size >= _LARGEST_BITS:
+                raise NotKnown("an array of %d elements" % count)
+            size = count * element.size
+        return Measure(size, element.alignment, element.user, element.category, None, element.atomic)
+
+    def _measure_attributed(self, type_):
+        measure = self.measure(type_.target)
+        for name, arguments in type_.attributes:
+            if name in ("aligned", "alignas"):
+                measure = Measure(
+                    measure.size, self._alignment(arguments), True, measure.category, measure.integral, measure.atomic
+                )
+            elif name == "vector_size":
+                size = 8 * self.constants.value(arguments or [])
+                if size <= 0 or size & (size - 1):
+                    raise NotKnown("a vector of %d bits" % size)
+                measure = Measure(size, size)
+            elif name == "mode":
+                measure = self._measure_mode(measure, arguments)
+            elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
+                raise NotKnown("the attribute %s" % name)
+        return measure
+
+    def _measure_mode(self, measure, arguments):
+        mode = (arguments or [""])[0]
+        if mode.startswith("__") and mode.endswith("__"):
+            mode = mode[2:-2]
+        if mode in _FLOAT_MODES:
+            return self._measure_base(_FLOAT_MODES[mode])
+        if mode not in _MODES:
+            raise NotKnown("the machine mode %s" % mode)
+        bits = _MODES[mode] or self.abi.pointer[0]
+        unsigned = bool(measure.integral and measure.integral[1])
+        return Measure(bits, bits, False, "integer", (bits, unsigned))
+
+    def _alignment(self, arguments):
+        """The alignment in bits that aligned(…) or _Alignas(…) asks for."""
+        if not arguments:
+            return self.abi.biggest
+        value = self.constants.alignment_argument(arguments)
+        if value < 0 or value & (value - 1) or value > 1 << 28:
+            raise NotKnown("an alignment of %d" % value)
+        return max(8 * value, 8)
+
+    # Enumerations
+
+    def enumeration(self, enum):
+        """(bits, unsigned, alignment, user, {enumerator: value}) of an enumeration (GCC: finish_enum)."""
+        if enum.values is None:
+            self.scope.complete(enum)
+            with self._progress(enum):
+                enum.values = self._enumeration(enum)
+        return enum.values
+
+    def _enumeration(self, enum):
+        arithmetic = self.abi.arithmetic
+        values = {}
+        following = 0
+        for name, tokens in enum.enumerators:
+            if tokens is not None:
+                following = self.constants.value(tokens, values)
+            values[name] = following
+            following += 1
+        least = min(values.values(), default=0)
+        most = max(values.values(), default=0)
+        unsigned = least >= 0
+        bits = most.bit_length() if unsigned else max(most.bit_length(), (~least).bit_length()) + 1
+        packed = any(name == "packed" for name, _ in enum.attributes)
+        if enum.underlying is not None:
+            underlying = self.measure(enum.underlying)
+            return underlying.integral + (underlying.alignment, underlying.user, values)
+        if bits > 64:
+            raise NotKnown("enum %s: values wider than 64 bits" % (enum.tag or ""))
+        widths = (8, 16, 32, 64) if packed else (arithmetic.int_bits, 64)
+        bits = next(width for width in widths if bits <= width)
+        for name, arguments in enum.attributes:
+            if name == "mode":
+                bits = self._measure_mode(Measure(bits, bits, integral=(bits, unsigned)), arguments).size
+        alignment = self._integer_alignment(bits)
+        return bits, unsigned, alignment, False, values
+
+    def _integer_alignment(self, bits):
+        return next(alignment for size, alignment in self.abi.basic.values() if size == bits and alignment == bits)
+
+    # Records
+
+    def record(self, record):
+        """The RecordLayout of a struct or union.  Raises NotKnown."""
+        layout = record.layout
+        if layout is None:
+            self.scope.complete(record)
+            with self._progress(record):
+                try:
+                    layout = self._lay_out(record)
+                except (NotKnown, NotConstant, SyntaxProblem) as error:
+                    layout = error
+                except RecursionError:
+                    layout = NotKnown("types are nested too deeply")
+            record.layout = layout
+        if isinstance(layout, Exception):
+            raise NotKnown(str(layout))
+        return layout
+
+    def _progress(self, type_):
+        return _Progress(self._in_progress, type_)
+
+    def _lay_out(self, record):
+        packed = False
+        record_alignment = 8
+        user = False
+        for name, arguments in record.attributes:
+            if name == "packed":
+                packed = True
+            elif name in ("aligned", "alignas"):
+                record_alignment = self._alignment(arguments)
+                user = True
+            elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
+                raise NotKnown("the attribute %s" % name)
+        state = _Placement(self, record, packed, record_alignment, user)
+        for field in record.fields:
+            try:
+                state.place(field)
+            except (NotKnown, NotConstant, SyntaxProblem) as error:
+                raise NotKnown("%s: %s" % (field.name or "an anonymous member", error)) from None
+        return state.finish()
+
+    def find_member(self, record, name):
+        """(bit offset, PlacedField) of a member by name, also inside anonymous ones.  Raises NotKnown."""
+        for field in self.record(record).fields:
+            if field.name == name:
+                return field.bit_offset, field
+            if field.name is None and field.width is None:
+                inner = self.resolve(field.type)
+                if isinstance(inner, Record):
+                    try:
+                        offset, found = self.find_member(inner, name)
+                    except NotKnown:
+                        continue
+                    return field.bit_offset + offset, found
+        raise NotKnown("%s %s has no member %s" % (record.kind, record.tag or "", name))
+
+
+class _Progress:
+    """Guards against a type whose size depends on itself."""
+
+    def __init__(self, types, type_):
+        self.types = types
+        self.type = type_
+
+    def __enter__(self):
+        if self.type in self.types:
+            raise NotKnown("%s %s contains itself" % (self.type.kind, self.type.tag or ""))
+        self.types.add(self.type)
+
+    def __exit__(self, *_):
+        self.types.discard(self.type)
+
+
+class _Placement:
+    """The layout of one record in the making (GCC: record_layout_info)."""
+
+    def __init__(self, layouts, record, packed, alignment, user):
+        self.layouts = layouts
+        self.abi = layouts.abi
+        self.is_union = record.kind == "union"
+        self.packed = packed
+        self.maximum = 8 * record.pack if record.pack else 0  # maximum_field_alignment
+        self.alignment = alignment  # record_align
+        self.user = user
+        self.offset_alignment = max(alignment, self.abi.biggest)  # offset_align
+        self.position = 0  # offset and bitpos in one
+        self.size = 0  # of a union
+        self.fields = []
+
+    def place(self, field):
+        """Places one member (GCC: place_field, place_union_field)."""
+        measure = self.layouts.measure(field.type)
+        width = None
+        if field.width is not None:
+            width = self._width(field, measure)
+        elif field.name is not None and isinstance(self.layouts.resolve(field.type), Function):
+            raise NotKnown("a member that is a function")
+        size = width if width is not None else measure.size
+        packed, asked = self._attributes(field, measure, width)
+        known = 0 if self.is_union else self.position & -self.position
+        is_bit_field, desired, field_user = self._declared_alignment(measure, width, packed, asked, known)
+        self._raise_record_alignment(field, measure, width, packed, desired, field_user)
+        if self.is_union:
+            self._add(field, 0, width)
+            self.size = max(self.size, -(-(size or 0) // 8) * 8)
+            return
+        known = known or max(self.abi.biggest, self.alignment)
+        if known < desired:
+            self.position = _up(self.position, desired)
+        if (
+            is_bit_field
+            and width
+            and not packed
+            and not self.maximum
+            and self._spans_too_much(measure, width)
+        ):
+            # PCC_BITFIELD_TYPE_MATTERS: a bit-field may not cross more units of its type than the type itself.
+            within = self.position % self.offset_alignment
+            self.position += _up(within, self._type_alignment(measure)) - within
+        if is_bit_field and width and not packed and not self.maximum:
+            self.user |= measure.user
+        self._add(field, self.position, width)
+        self.position += size or 0
+
+    def _width(self, field, measure):
+        if measure.integral is None:
+            raise NotKnown("a bit-field of a type that is no integer")
+        width = self.layouts.constants.value(field.width)
+        limit = measure.integral[0]
+        if isinstance(self.layouts.resolve(field.type), Base) and self.layouts.resolve(field.type).name == "_Bool":
+            limit = 1
+        if not 0 <= width <= limit or not width and field.name is not None:
+            raise NotKnown("a bit-field of %d bits" % width)
+        return width
+
+    def _attributes(self, field, measure, width):
+        """(is it packed?, the alignment that its declaration asks for or 0)."""
+        packed = False
+        asked = 0
+        for name, arguments in field.attributes:
+            if name == "packed":
+                packed = packed or measure.alignment > 8 or width is not None
+            elif name in ("aligned", "alignas"):
+                asked = max(asked, self.layouts._alignment(arguments))
+        if self.packed and (width is not None or measure.alignment > 8):
+            packed = True
+        return packed, asked
+
+    def _type_alignment(self, measure):
+        if measure.user or measure.atomic:
+            return measure.alignment
+        return self.abi.field_alignment(measure.category, measure.alignment)
+
+    def _declared_alignment(self, measure, width, packed, asked, known):
+        """(is it still a bit-field?, DECL_ALIGN, DECL_USER_ALIGN) (GCC: layout_decl)."""
+        alignment = asked or 1
+        user = bool(asked)
+        old_user = user
+        is_bit_field = width is not None
+        zero_width = width == 0
+        if is_bit_field:
+            if zero_width:
+                packed = False
+                if measure.alignment > alignment:
+                    alignment, user = measure.alignment, measure.user
+            elif width in (8, 16, 32, 64, 128) and self._has_mode(width):
+                # A bit-field as wide as a machine mode and aligned for it is an ordinary member.
+                mode_alignment = self._mode_alignment(width)
+                if not (mode_alignment > 8 and packed) and (not known or known >= mode_alignment):
+                    alignment = max(alignment, mode_alignment)
+                    is_bit_field = False
+        elif packed and user:
+            pass
+        elif measure.alignment > alignment:
+            alignment, user = measure.alignment, measure.user
+        if packed and not old_user:
+            alignment = min(alignment, 8)
+        if not packed and not user and not measure.atomic:
+            alignment = self.abi.field_alignment(measure.category, alignment)
+        if self.maximum and not zero_width:
+            alignment = min(alignment, self.maximum)
+        return is_bit_field, alignment, user
+
+    def _has_mode(self, bits):
+        return bits <= 64 or "__int128" in self.abi.basic
+
+    def _mode_alignment(self, bits):
+        return bits
+
+    def _raise_record_alignment(self, field, measure, width, packed, desired, field_user):
+        """GCC: update_alignment_for_field."""
+        if width is not None and measure.size:
+            if field.name is None and not self.abi.anonymous_bit_fields_align:
+                return
+            alignment = self._type_alignment(measure)
+            if not width:
+                pass
+            elif self.maximum:
+                alignment = min(alignment, self.maximum)
+            elif packed:
+                alignment = min(alignment, 8)
+            self.alignment = max(self.alignment, desired, alignment)
+            self.user |= field_user or measure.user
+        else:
+            self.alignment = max(self.alignment, desired)
+            self.user |= field_user
+
+    def _spans_too_much(self, measure, width):
+        """GCC: excess_unit_span."""
+        alignment = self._type_alignment(measure)
+        offset = self.position % alignment
+        return -(-(offset + width) // alignment) > measure.size // alignment
+
+    def _add(self, field, bit_offset, width):
+        if field.name is None and width is not None:
+            return  # an unnamed bit-field is padding
+        self.fields.append(PlacedField(field.name, field.type, bit_offset, width))
+
+    def finish(self):
+        """GCC: finish_record_layout."""
+        size = _up(self.size if self.is_union else self.position, self.alignment)
+        return RecordLayout(size, self.alignment, self.user, self.fields)
+
+
+def _up(number, multiple):
+    return -(-number // multiple) * multiple

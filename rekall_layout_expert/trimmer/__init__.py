@@ -1,0 +1,1 @@
+"""From a translation unit to the declarations that types are made of."""
