@@ -1,7 +1,7 @@
 """What a guest boots from: a Debian system with one kernel, and the environment under test, as two disks.
 
 The system is assembled from Debian's packages with nothing installed (no maintainer script runs, no root is needed):
-the userland of the release that this machine's apt knows, the kernel's image and its headers. The environment is what
+a userland, the kernel's image and its headers. The environment is what
 this repository's requirements name plus the repository itself, laid out as a virtual environment of the guest's Python.
 There is no compiler, no kernel debug information and no profile in it.
 
@@ -9,7 +9,7 @@ Both are cached under names that digest what they were made from, and a new one 
 """
 from __future__ import annotations
 
-import compileall
+import fcntl
 import hashlib
 import lzma
 import os
@@ -20,16 +20,19 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Tuple
+from types import MappingProxyType
+from typing import Callable, Iterable, Iterator, List, Mapping, Tuple
 
 import kernels
 
+PACKAGE = "rekall_layout_expert"
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 CACHE = kernels.cache_directory() / "guest"
 
-TOOLS = ("qemu-system-x86_64", "apt-get", "dpkg-deb", "tar", "mkfs.ext4", "cpio")
-USERLAND = ("base-files", "bash", "busybox-static", "coreutils", "dash", "grep", "mount", "procps", "python3", "sed", "util-linux")
+TOOLS = ("qemu-system-x86_64", "dpkg-deb", "tar", "mkfs.ext4", "cpio")
+USERLAND = ("base-files", "bash", "busybox-static", "coreutils", "dash", "findutils", "grep", "mount", "procps", "python3", "sed", "util-linux")
+RELEASES = {(3, 9): "bullseye", (3, 11): "bookworm", (3, 13): "trixie"}  # by their Python
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
 ACCOUNTS = ("root:0", "daemon:1", "www-data:33", "alice:1000", "bob:1001", "nobody:65534")
 
@@ -76,32 +79,35 @@ def system(kernel: kernels.Kernel) -> System:
         _make_initramfs(tree, kernel.release, folder / "initramfs")
 
     made_from = [path.name for path in packages + parts] + [(HERE / name).read_text() for name in ("image.py", "agent.py", "init")]
-    folder = _cached(f"system-{kernel.release}", made_from, fill)
+    series = ".".join(kernel.release.split(".")[:2])
+    folder = _cached(f"system-{series}-{kernel.flavour}", made_from, fill)
     return System(kernel, folder / "disk", folder / "initramfs")
 
 
 def environment() -> Path:
     """The disk with this repository's requirements and package, a virtual environment for the guest's Python."""
     require_tools()
-    sources = sorted(path for path in (REPOSITORY / "rekall_layout_expert").rglob("*") if path.is_file() and path.suffix != ".pyc")
-    sources += [REPOSITORY / "requirements.txt", REPOSITORY / "setup.py", HERE / "image.py"]
-    made_from = [sys.version] + [f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sources]
-    return _cached("environment", made_from, lambda folder, tree: _install_environment(tree)) / "disk"
+    sources = [REPOSITORY / name for name in ("requirements.txt", "requirements-build.txt", "setup.py", "pyproject.toml")]
+    sources += sorted(path for path in (REPOSITORY / PACKAGE).rglob("*") if path.is_file() and path.suffix != ".pyc")
+    made_from = [sys.version, (HERE / "image.py").read_text()]
+    made_from += [f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sources]
+    return _cached("environment", made_from, _install_environment) / "disk"
 
 
 def userland_packages() -> List[Path]:
-    """The packages of USERLAND and all they depend on, downloaded with this machine's apt as if nothing were installed."""
+    """The packages of USERLAND and all they depend on, from the Debian release whose Python is the one that runs this."""
+    if sys.version_info[:2] not in RELEASES:
+        raise kernels.Unavailable("no Debian release has Python {}.{}".format(*sys.version_info))
+    release = kernels.suite(RELEASES[sys.version_info[:2]])
     archives, none = CACHE / "archives", CACHE / "no-archives"
     for folder in (archives, none):
         (folder / "partial").mkdir(parents=True, exist_ok=True)
-    (CACHE / "nothing-installed").touch()
-    command = ["apt-get", "install", "--yes", "-qq", "--no-install-recommends", f"-oDir::State::status={CACHE / 'nothing-installed'}",
-               "-oDebug::NoLocking=1", "-oAPT::Sandbox::User="] + list(USERLAND)
+    command = ["apt-get", "install", "--yes", "-qq", "--no-install-recommends", *USERLAND]
     # apt lists only what it would have to download, hence the empty folder.
-    listed = _run(command + ["--print-uris", f"-oDir::Cache::archives={none}"]).decode()
+    listed = release.run(*command, "--print-uris", f"-oDir::Cache::archives={none}")
     packages = [archives / line.split()[1] for line in listed.splitlines() if line.startswith("'")]
     if not all(package.exists() for package in packages):
-        _run(command + ["--download-only", f"-oDir::Cache::archives={archives}"])
+        release.run(*command, "--download-only", f"-oDir::Cache::archives={archives}")
     return packages
 
 
@@ -112,29 +118,28 @@ def _cached(name: str, made_from: Iterable[str], fill: Callable[[Path, Path], No
     """
     digest = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
     complete = CACHE / f"{name}.{digest}"
-    if not complete.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        for stale in CACHE.glob(f"{name}.*"):
-            shutil.rmtree(stale)
-        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=CACHE))
-        try:
-            tree = unfinished / "tree"
-            tree.mkdir()
-            fill(unfinished, tree)
-            _make_disk(tree, unfinished / "disk")
-            shutil.rmtree(tree)
-            unfinished.rename(complete)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if not complete.exists():
+            for stale in CACHE.glob(f"{name}.*"):
+                shutil.rmtree(stale)
+            with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+                folder, tree = Path(scratch) / "folder", Path(scratch) / "tree"
+                folder.mkdir()
+                tree.mkdir()
+                fill(folder, tree)
+                _make_disk(tree, folder / "disk")
+                folder.rename(complete)
     return complete
 
 
 def _make_disk(tree: Path, disk: Path) -> None:
-    """An ext4 file system of a tree, with room to write in. Everything in it is root's."""
+    """An ext4 file system of a tree, with room to write in."""
     size = sum(path.lstat().st_size + 4096 for path in tree.rglob("*"))
     with open(disk, "wb") as file:
         file.truncate(int(size * 1.1) + 128 * 2**20)
-    _run(["mkfs.ext4", "-q", "-F", "-E", "root_owner=0:0,lazy_itable_init=1", "-d", str(tree), str(disk)])
+    _run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", str(tree), str(disk)])
 
 
 def _unpack(packages: Iterable[Path], tree: Path) -> None:
@@ -154,6 +159,8 @@ def _furnish(tree: Path) -> None:
     """What maintainer scripts would have done, as far as it matters here, and the agent."""
     for name in ("dev", "proc", "sys", "run", "tmp", "root", "boot", "etc", "opt/rekall", "usr/lib/guest"):
         (tree / name).mkdir(parents=True, exist_ok=True)
+    if not (tree / "bin/sh").exists():
+        (tree / "bin/sh").symlink_to("dash")
     accounts = [account.split(":") for account in ACCOUNTS]
     (tree / "etc/passwd").write_text("".join(f"{name}:x:{uid}:{uid}::/:/bin/sh\n" for name, uid in accounts))
     (tree / "etc/group").write_text("".join(f"{name}:x:{uid}:\n" for name, uid in accounts))
@@ -196,29 +203,32 @@ def _with_dependencies(names: Iterable[str], modules: Path) -> Iterator[Tuple[st
         yield from visit(name)
 
 
-def _install_environment(tree: Path) -> None:
-    """Lay out in ``tree`` a virtual environment that the guest sees in /opt/rekall.
+def _install_environment(folder: Path, tree: Path) -> None:
+    """Lay out in ``tree`` a virtual environment that the guest sees in /opt/rekall, by the line in requirements.txt.
 
-    pip installs for the Python that runs it, so the guest's has to be of the same version.
+    pip installs for the Python that runs it; see RELEASES.
     """
-    version = "{}.{}".format(*sys.version_info)
-    if not any(path.name.startswith(f"libpython{version}-minimal_") for path in userland_packages()):
-        raise kernels.Unavailable(f"this machine's Debian release has no Python {version}")
-    packages = tree / "lib" / f"python{version}" / "site-packages"
-    _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(packages), "--requirement", str(REPOSITORY / "requirements.txt")])
-    _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(packages), "--no-deps", str(REPOSITORY)])
+    packages = tree / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
+    with tempfile.TemporaryDirectory(dir=folder) as copy:  # building leaves its traces beside setup.py
+        for name in ("setup.py", "pyproject.toml"):
+            shutil.copy(REPOSITORY / name, copy)
+        shutil.copytree(REPOSITORY / PACKAGE, Path(copy) / PACKAGE)
+        constraint = str(REPOSITORY / "requirements-build.txt")
+        _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--use-deprecated=legacy-resolver",
+              "--target", str(packages), "--requirement", str(REPOSITORY / "requirements.txt"), copy],
+             environment={"PIP_CONSTRAINT": constraint, "PIP_BUILD_CONSTRAINT": constraint})
     (packages / "bin").rename(tree / "bin")
     for script in (tree / "bin").iterdir():
         script.write_text(re.sub(r"\A#!.*", "#!/opt/rekall/bin/python3", script.read_text()))
     (tree / "bin/python3").symlink_to("/usr/bin/python3")
     (tree / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
-    compileall.compile_dir(str(packages), quiet=2, stripdir=str(tree), prependdir="/opt/rekall")
+    _run([sys.executable, "-m", "compileall", "-q", "-s", str(tree), "-p", "/opt/rekall", str(packages)])
 
 
-def _run(command: List[str], **options) -> bytes:
+def _run(command: List[str], environment: Mapping[str, str] = MappingProxyType({}), **options) -> bytes:
     """Run a tool and return what it prints; a failure tells the tool's own last lines."""
-    environment = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin", LC_ALL="C.UTF-8", DEBIAN_FRONTEND="noninteractive")
-    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, check=False, **options)
+    variables = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", **environment}
+    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, check=False, **options)
     if finished.returncode:
-        raise kernels.Unavailable(f"{' '.join(command[:2])} failed: " + finished.stderr.decode("utf-8", "replace").strip()[-500:])
+        raise kernels.Unavailable(f"{' '.join(command[:4])} failed: " + finished.stderr.decode("utf-8", "replace").strip()[-500:])
     return finished.stdout

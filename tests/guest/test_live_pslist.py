@@ -1,0 +1,63 @@
+"""``rekall -f /proc/kcore pslist`` on a host that nobody prepared: Debian's kernels in QEMU, held against ps."""
+import time
+
+import kernels
+import processes
+import pytest
+
+from guest.machine import Guest
+
+IN_CI = "6.1"
+PSLIST = "rekall -f /proc/kcore pslist"
+TIMEOUT = 900  # seconds; without KVM everything takes ten times as long
+
+MATRIX = [pytest.param(series, marks=[pytest.mark.ci] if series == IN_CI else []) for series in kernels.SUITES]
+
+
+@pytest.mark.guest
+@pytest.mark.slow
+@pytest.mark.parametrize("series", MATRIX)
+def test_pslist_prints_what_ps_prints(series, capsys):
+    try:
+        machine = Guest(series)
+    except kernels.Unavailable as reason:
+        pytest.skip(f"no guest with Linux {series}: {reason}")
+    with machine as guest:
+        assert guest.run("command -v cc gcc clang tcc")[1] == "", "a host with a compiler proves little"
+        assert stored_in(guest) == ""
+
+        first = seconds_of(check_pslist, guest)
+        stored = stored_in(guest)
+        assert "LayoutExpert" in stored
+
+        second = seconds_of(check_pslist, guest)
+        assert stored_in(guest) == stored, "the second start wrote to the profile repository"
+        log = guest.run("rekall -v -f /proc/kcore pslist", TIMEOUT)[2]
+        assert "Layout Expert: stored profile" in log
+        assert "Layout Expert: pre_ast" not in log
+    with capsys.disabled():
+        print(f"\n{machine.system.kernel.release}: the first start took {first:.1f} s in the guest, the second {second:.1f} s")
+
+
+def check_pslist(guest):
+    """One run of pslist, between two of ps: what both of these list, pslist lists, and nothing but that and itself."""
+    code, stdout, stderr = guest.run(f"{processes.PS} > /run/before; {PSLIST}; code=$?; {processes.PS} > /run/after; exit $code", TIMEOUT)
+    assert code == 0, stdout + stderr
+    listed = processes.from_pslist(stdout)
+    before, after = (processes.from_ps(guest.get(f"/run/{name}").decode()) for name in ("before", "after"))
+    steady = {process for process in before.values() if process == after.get(process.pid)}
+    assert len(steady) > 20
+    assert not steady - set(listed.values()), stdout
+    passing = set(listed.values()) - set(before.values()) - set(after.values())
+    assert [process.name for process in passing] == ["rekall"], stdout
+
+
+def stored_in(guest):
+    """Rekall's profile repository: each file's name, time of change and size."""
+    return guest.check("cd /root; test ! -e .rekall_cache/v1.0 || find .rekall_cache/v1.0 -type f -printf '%p %T@ %s\\n' | sort")
+
+
+def seconds_of(function, *arguments):
+    start = time.monotonic()
+    function(*arguments)
+    return time.monotonic() - start
