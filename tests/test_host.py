@@ -377,7 +377,7 @@ def test_the_configuration_in_an_image_is_found_wherever_it_lies(offset):
     pytest.param(b"IKCFG_ST" + PACKED + b"elsewhere", id="without its end"),
     pytest.param(b'"IKCFG_ST", "IKCFG_ED"', id="a program that looks for the marks"),
     pytest.param(b"IKCFG_ST" + gzip.compress(b"text") + b"IKCFG_ED", id="something else"),
-    pytest.param(b"IKCFG_ST" + gzip.compress(bytes(100 << 20)) + b"IKCFG_ED", id="bomb"),
+    pytest.param(b"IKCFG_ST" + gzip.compress(CONFIG.encode() + bytes(100 << 20)) + b"IKCFG_ED", id="bomb"),
 ])
 def test_marks_without_a_configuration_are_passed_over(content):
     image = Memory(content + bytes(100) + b"IKCFG_ST" + PACKED + b"IKCFG_ED")

@@ -76,6 +76,12 @@ def test_of_local_definitions_the_first_counts_and_the_name_is_ambiguous():
     assert symbols.ambiguous == {"helper"}
 
 
+def test_a_per_cpu_variable_counts_like_a_local_definition():
+    # kallsyms shows static and global ones alike as absolute.
+    symbols = parse(SYSTEM_MAP.replace("d runqueues", "A runqueues").replace("R linux_banner", "R runqueues"))
+    assert symbols.addresses["runqueues"] == 0xFFFFFFFF82010000 and "runqueues" not in symbols.ambiguous
+
+
 def test_a_kernel_has_the_same_digest_at_every_boot():
     assert parse(kallsyms()).digest == parse(kallsyms(slide=0x200000, modules=False)).digest
     assert parse(kallsyms()).digest != parse(SYSTEM_MAP.replace("940 D init_task", "980 D init_task")).digest
@@ -128,7 +134,7 @@ def test_what_does_not_describe_a_whole_kernel_is_refused(text, message):
         parse(text)
 
 
-@pytest.mark.parametrize("link_text", [0xC1000000, LINK + (1 << 21), LINK - (1 << 30), LINK + 8])
+@pytest.mark.parametrize("link_text", [0xC1000000, LINK + (1 << 21), LINK - (1 << 30), LINK - 8])
 def test_symbols_of_another_kernel_than_the_configurations_are_refused(link_text):
     with pytest.raises(LayoutExpertError, match="a test and the configuration are of different kernels"):
         parse(SYSTEM_MAP, link_text)

@@ -1,8 +1,8 @@
 """The kernel's symbols and their link-time addresses, from System.map or a copy of /proc/kallsyms.
 
 Both have nm's form, `ADDRESS TYPE NAME`, where an upper-case type is a global symbol. kallsyms shows
-run-time addresses: KASLR has moved the kernel's image, and with it all but the absolute symbols
-(type A: per-CPU variables, which are offsets). It also lists the modules' symbols, `… NAME [MODULE]`.
+run-time addresses: KASLR has moved the kernel's image, and with it all symbols but x86_64's per-CPU
+variables before 6.15, which are offsets (type A, for absolute). It also lists the modules' symbols, `… NAME [MODULE]`.
 A profile wants the addresses as they were linked, so the image is slid back.
 """
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Symbols:
         start = values[names.index(_IMAGE_START)]
         slide = 0 if link_text is None else _slide(start, link_text, source)
         if slide:
-            values = [value - slide if value >= start and kind != "A" else value
-                      for value, kind in zip(values, kinds)]
+            # What lies before the image is no address: per-CPU variables, as offsets.
+            values = [value - slide if value >= start else value for value in values]
         is_global = [kind < "a" and kind != "A" for kind in kinds]
         is_other = list(map(not_, is_global))
         others, other_values = list(compress(names, is_other)), list(compress(values, is_other))
