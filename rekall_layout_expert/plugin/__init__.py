@@ -3,4 +3,4 @@
 Importing a module registers its classes with Rekall: address spaces, classes for structs, a
 detection method, a plugin. The core is imported only when a profile is made.
 """
-from rekall_layout_expert.plugin import address_spaces, detection, layout_expert, tasks  # noqa: F401
+from rekall_layout_expert.plugin import address_spaces, detection, layout_expert, profile_section  # noqa: F401

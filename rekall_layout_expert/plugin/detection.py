@@ -14,12 +14,13 @@ from rekall.plugins import guess_profile
 from rekall.plugins.linux import common as linux_common
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.plugin import tasks
+from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.failure import give_up
 from rekall_layout_expert.plugin.kernel_location import has_five_levels
 from rekall_layout_expert.plugin.profile_maker import Stages, make
-from rekall_layout_expert.plugin.repositories import Repository, load_profile, local_repositories, store_profile
+from rekall_layout_expert.plugin.repositories import load_profile, local_repositories, store_profile
 from rekall_layout_expert.plugin.subject import Named, Subject, is_running_kernel, kernel_in_image, running_kernel
+from rekall_layout_expert.supply.repository import DirectoryRepository
 
 # A kernel has at most 4 million tasks (PID_MAX_LIMIT).
 _MOST_TASKS = 1 << 22
@@ -74,7 +75,7 @@ class LayoutExpertDetection(guess_profile.DetectionMethod):
                 self.session.logging.warning("Layout Expert: %s is made again: %s", name, error)
         return self.register(subject, make(subject, repositories, stages), repositories, stages)
 
-    def register(self, subject: Subject, data: dict, repositories: List[Repository], stages: Stages) -> obj.Profile:
+    def register(self, subject: Subject, data: dict, repositories: List[DirectoryRepository], stages: Stages) -> obj.Profile:
         """Verifies a profile against the memory, gives it to the session and stores it for the next start."""
         name = subject.profile_name()
         profile = self._verified(data, name, subject)
@@ -130,7 +131,7 @@ def _is_of_named_pre_ast(stored: dict, subject: Subject) -> bool:
     if subject.pre_ast is None:
         return True
     from rekall_layout_expert import read_pre_ast
-    return stored.get(tasks.SECTION, {}).get("pre_ast") == read_pre_ast(subject.pre_ast).digest
+    return stored.get(profile_section.NAME, {}).get("pre_ast") == read_pre_ast(subject.pre_ast).digest
 
 
 def _keep_in_memory(session) -> None:

@@ -57,14 +57,21 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
     def column_types(self):
         return dict(stage="", what="", detail="", seconds=0.0)
 
-    def render(self, renderer, **options):
+    def render(self, renderer):
         # Rekall takes --output to be where to write the table, and gives the plugin nothing of it.
         self._output = self.plugin_args.output or getattr(renderer, "output", None)
-        if not self._output or self.plugin_args.output:
-            super().render(renderer, **options)
+        # Before the table's head is written: a failure has a line of its own, and no table.
+        rows = list(self.collect())
+        if not self._output:
+            self._show(rows, renderer)
             return
         with text.TextRenderer(session=self.session, fd=sys.stdout).start() as terminal:
-            super().render(terminal, **options)
+            self._show(rows, terminal)
+
+    def _show(self, rows, renderer) -> None:
+        renderer.table_header(self.table_header)
+        for row in rows:
+            renderer.table_row(*row)
 
     def collect(self):
         stages = Stages(self.session)

@@ -4,9 +4,9 @@ from __future__ import annotations
 import time
 from typing import List, Optional, Tuple
 
-from rekall_layout_expert.plugin import tasks
-from rekall_layout_expert.plugin.repositories import Repository
+from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.subject import Subject
+from rekall_layout_expert.supply.repository import DirectoryRepository
 
 # (stage, what was used, what came of it, seconds)
 Stage = Tuple[str, str, str, float]
@@ -32,7 +32,7 @@ class Stages:
         self._since = now
 
 
-def make(subject: Subject, repositories: List[Repository], stages: Stages, structs: str = "rekall",
+def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, structs: str = "rekall",
          tree: Optional[str] = None) -> dict:
     """A profile of the subject. A LayoutExpertError tells what there is none of, or what does not fit.
 
@@ -45,13 +45,14 @@ def make(subject: Subject, repositories: List[Repository], stages: Stages, struc
     if tree:
         pre_ast, how = build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}"
     else:
-        pre_ast, how = find_pre_ast(subject.kernel.release, subject.config.architecture, named=subject.pre_ast,
-                                    repositories=repositories, progress=stages.report)
+        pre_ast, how = find_pre_ast(subject.kernel, subject.config.architecture, named=subject.pre_ast,
+                                    repositories=repositories, keep=repositories[-1] if repositories else None,
+                                    progress=stages.report)
     stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
     symbols = subject.symbols
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
     profile = make_profile(pre_ast, subject.config, symbols, structs=structs, progress=stages.report)
-    profile[tasks.SECTION] = {"pre_ast": pre_ast.digest, "banner": subject.kernel.banner}
+    profile[profile_section.NAME] = {"pre_ast": pre_ast.digest, "banner": subject.kernel.banner}
     left_out = len(profile["$METADATA"].get("left_out", ()))
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
                 f"{len(profile['$CONSTANTS'])} constants, {left_out} structs left out")

@@ -1,23 +1,20 @@
-"""What Rekall's process lists show of a task, as `ps` shows it.
-
-Rekall's Linux class is told of it when a profile of ours is loaded: our section of the profile has a
-loader, which is how Rekall lets sections be added.
-"""
+"""What Rekall's process lists show of a task, as `ps` shows it."""
 from __future__ import annotations
 
 from rekall import obj
 from rekall.plugins.overlays.linux import linux
 
-SECTION = "$LAYOUT_EXPERT"
+from rekall_layout_expert.plugin import mounts
+
 _NANOSECONDS = 10 ** 9
 
 
 class Task(linux.task_struct):
-    """A task whose start is a time of day."""
+    """A task with a start by the wall clock, and with paths of files also without struct mount."""
 
     @property
     def task_start_time(self):
-        """When the task started, by the wall clock.
+        """When the task started.
 
         Since 3.17 ("sched: Make task->start_time nanoseconds based") it is kept in nanoseconds since
         boot, where Rekall subtracts the time of boot instead of adding it. The clock that also counts
@@ -31,20 +28,24 @@ class Task(linux.task_struct):
         boot = _nanoseconds(timekeeper.offs_real) - _nanoseconds(timekeeper.offs_boot)
         return self.obj_profile.UnixTimeStamp(value=(boot + int(since_boot)) // _NANOSECONDS)
 
+    def get_path(self, filp):
+        """The path of an open file; Rekall's own way fails where struct mount is not in the profile."""
+        if mounts.has_mounts(self.obj_profile) or "mnt_parent" in self.obj_profile.vtypes["vfsmount"][1]:
+            return super().get_path(filp)
+        return mounts.path_without_mounts(self, filp)
+
 
 def _nanoseconds(ktime) -> int:
     """A ktime_t, which was a union until 4.10 ("ktime: Get rid of the union")."""
     return int(ktime.tv64 if isinstance(ktime, obj.Struct) else ktime)
 
 
-class LayoutExpertSection(obj.ProfileSectionLoader):
-    """Gives a profile of ours the classes of ours."""
+def _parent(task):
+    """As getppid() and `ps` have it: not a debugger, and of a thread that forked, its process."""
+    return task.m("real_parent").m("group_leader") or task.m("parent")
 
-    name = SECTION
-    # After the sections that its initialisation needs, for that sets Rekall's own classes.
-    order = 1000
 
-    def LoadIntoProfile(self, session, profile, data):
-        profile.EnsureInitialized()
-        profile.add_classes({"task_struct": Task})
-        return profile
+def apply(profile: obj.Profile) -> None:
+    """Gives tasks of this profile the class above."""
+    profile.add_classes({"task_struct": Task})
+    profile.add_overlay({"task_struct": [None, {"parent": _parent}]})
