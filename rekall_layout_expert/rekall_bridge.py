@@ -144,8 +144,11 @@ OPTIONAL = {  # package: (what Rekall uses it for, what to do)
              "another interface)"),
 }
 
-# Modules that catch the ImportError and do without; they would be misled.
-CAN_DO_WITHOUT = frozenset(("rekall.plugins.addrspaces.aff4",))
+# Modules that Rekall itself does without if importing them raises ImportError. Today's versions of what they use may be
+# there and fail in other ways.
+DISPENSABLE = frozenset((
+    "rekall.ipython_support", "rekall.plugins.addrspaces.aff4", "rekall.plugins.common.efilter_plugins.ipython",
+    "rekall.plugins.renderers.xls"))
 
 
 class _Absent(type):
@@ -185,10 +188,8 @@ def _import(name, globals=None, locals=None, fromlist=(), level=0):
         return builtins.__import__(name, globals, locals, fromlist, level)
     except Exception as error:  # A package that is there may fail in any way on a Python it was not written for.
         package = name.partition(".")[0]
-        if level != 0 or package not in OPTIONAL:
+        if level != 0 or package not in OPTIONAL or importer in DISPENSABLE:
             raise
-        if importer in CAN_DO_WITHOUT:
-            raise ImportError(str(error)) from error
         return _absent(name if fromlist else package, reason=str(error))
 
 
@@ -223,7 +224,12 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module):
         module.__builtins__ = {**vars(builtins), "__import__": _import}
-        super().exec_module(module)
+        try:
+            super().exec_module(module)
+        except Exception as error:
+            if module.__name__ in DISPENSABLE:
+                raise ImportError(str(error)) from error
+            raise
         if module.__name__ in AFTERWARDS:
             AFTERWARDS[module.__name__][0](module)
 
