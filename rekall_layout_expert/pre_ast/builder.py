@@ -1,0 +1,138 @@
+r"""Building a Pre-AST: from a root, every header that any configuration could reach.
+
+All branches of all conditionals are followed, so that one Pre-AST serves every configuration of its tree.  At the end
+the pieces that call a macro which makes declarations are marked as opaque (see `pre_ast.program`).
+"""
+
+import os
+import re
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.files import read_bounded
+from rekall_layout_expert.pre_ast.bounds import bounds_source
+from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
+from rekall_layout_expert.pre_ast.program import DEFINE, IF, INCLUDE, OPAQUE, TEXT, compile_program
+from rekall_layout_expert.pre_ast.storage import dumps
+from rekall_layout_expert.pre_ast.tree import KernelTree
+
+_BUILT_IN_ROOT = os.path.join(os.path.dirname(__file__), "root.c")
+_ROOT_LIMIT = 16 << 20
+_HAS_INCLUDE = re.compile(r'__has_include(?:_next)?\s*\(\s*(?:<([^>]*)>|"([^"]*)")')
+_MAKES_DECLARATIONS = re.compile(r"\b(?:struct|union|enum)\b[^;{}]*\{|\btypedef\b")
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+def build_pre_ast(tree, arch="x86_64", root=None, progress=None):
+    """Builds the Pre-AST of a kernel's header tree.
+
+    tree: path of an unpacked or installed headers package, or of full kernel source; arch: as the kernel names it;
+    root: path of a C file whose includes say what is wanted, default the built-in root; progress: called with a line
+    of text for each step.
+    Raises LayoutExpertError for a folder that is no header tree and for damaged headers.
+    """
+    progress = progress or (lambda text: None)
+    headers = KernelTree(tree, arch)
+    progress("LOADING %s: kernel %s, %s" % (headers.roots[-1], headers.version, headers.kind))
+    root_text = read_bounded(root or _BUILT_IN_ROOT, _ROOT_LIMIT).decode("utf-8", "replace")
+    files = {
+        ROOT: _existing_includes(compile_program(root_text, ROOT, prune=True), headers),
+        BOUNDS: _existing_includes(compile_program(bounds_source(headers), BOUNDS), headers),
+    }
+    # Old kernels choose the compiler's header by a computed #include.
+    pending = [ROOT, BOUNDS] + headers.forced() + headers.list("include/linux", "-gcc.h")
+    pending += [path for digit in "345" for path in headers.list("include/linux", "-gcc%s.h" % digit)]
+    while pending:
+        path = pending.pop()
+        if path not in files:
+            if path in headers.generated:
+                continue
+            files[path] = headers.program(path)
+        for kind, spelled in _includes(files[path]):
+            found = headers.find(kind, spelled, path)
+            if found is not None and found not in files:
+                pending.append(found)
+    if len(files) < 3:
+        raise LayoutExpertError("%s: the root reaches no header" % tree, looked_at=headers.roots)
+    _mark_opaque(files)
+    header = {
+        "format": FORMAT,
+        "version": headers.version,
+        "release": headers.release,
+        "arch": arch,
+        "source": headers.kind,
+        "common": headers.common,
+        "search_path": list(headers.search_path),
+        "forced": headers.forced(),
+        "options": _compiler_options(headers.makefile),
+        "generated": sorted(headers.generated),
+    }
+    pre_ast = PreAst(header, files)
+    dumps(pre_ast)
+    progress("BUILT %d files" % len(files))
+    return pre_ast
+
+
+def _compiler_options(makefile):
+    """What the kernel's Makefile says to the compiler, as far as headers and layouts can tell."""
+    standard = re.search(r"-std=(gnu\d\d)", makefile)
+    return {
+        "standard": standard.group(1) if standard else "gnu89",
+        "char_unsigned": "-funsigned-char" in makefile,
+        "ms_extensions": bool(re.search(r"^\s*KBUILD_CFLAGS.*-fms-extensions", makefile, re.M)),
+    }
+
+
+def _existing_includes(program, headers):
+    """A root's program without the includes that this kernel has not got (one root serves all versions)."""
+    kept = []
+    for item in program:
+        if item[0] == INCLUDE and item[1] and headers.find(item[1], item[2], ROOT) is None:
+            continue
+        if item[0] == IF:
+            item = [IF, [[condition, _existing_includes(body, headers)] for condition, body in item[1]]]
+        kept.append(item)
+    return kept
+
+
+def _includes(program):
+    """(kind, spelled) of every #include and __has_include in a program."""
+    for item in program:
+        if item[0] == INCLUDE:
+            if item[1]:
+                yield item[1], item[2]
+        elif item[0] == IF:
+            for condition, body in item[1]:
+                for match in _HAS_INCLUDE.finditer(condition):
+                    yield ("<", match.group(1)) if match.group(1) is not None else ('"', match.group(2))
+                yield from _includes(body)
+
+
+def _items(program):
+    for item in program:
+        yield item
+        if item[0] == IF:
+            for _, body in item[1]:
+                yield from _items(body)
+
+
+def _mark_opaque(files):
+    """Marks the pieces that call, however indirectly, a macro that makes declarations."""
+    callers = {}
+    makers = set()
+    for program in files.values():
+        for item in _items(program):
+            if item[0] == DEFINE:
+                if _MAKES_DECLARATIONS.search(item[3]):
+                    makers.add(item[1])
+                for word in _WORD.findall(item[3]):
+                    callers.setdefault(word, set()).add(item[1])
+    pending = list(makers)
+    while pending:
+        for caller in callers.get(pending.pop(), ()):
+            if caller not in makers:
+                makers.add(caller)
+                pending.append(caller)
+    for program in files.values():
+        for item in _items(program):
+            if item[0] == TEXT and not makers.isdisjoint(_WORD.findall(item[2])):
+                item[4] |= OPAQUE

@@ -1,0 +1,71 @@
+r"""What a Pre-AST is: the programs of all headers that a root reaches, and where they came from."""
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.pre_ast.program import DEFINE, ERROR, IF, INCLUDE, LINE, PRAGMA, TEXT, UNDEF
+
+FORMAT = 1
+
+# The virtual files every Pre-AST holds: what to include for the types, and what bounds.h is made of.
+ROOT = "<root>"
+BOUNDS = "<bounds>"
+
+
+class PreAst:
+    """header: what it was made from, plain data:
+
+        format       FORMAT
+        version      of the kernel, "6.1.90"
+        release      UTS_RELEASE of the tree, "6.1.0-21-amd64", or None
+        arch         as the kernel names it, "x86_64"
+        source       "headers" (a headers package) or "source" (full kernel source)
+        common       name of the tree that several flavours share, or None
+        search_path  directories of #include <…>, in order, relative to the tree
+        forced       files included before any other
+        options      what the tree's Makefile gives the compiler: {"standard": "gnu11", "char_unsigned": true, …}
+        generated    paths of headers that the kernel's build computes from the config
+
+    files: {path: program}; digest: SHA-256 in hex of its content.
+    """
+
+    def __init__(self, header, files, digest=""):
+        self.header = header
+        self.files = files
+        self.digest = digest
+        self._checked = set()
+
+    def program(self, path):
+        """The program of a file.  Raises LayoutExpertError if it is damaged."""
+        program = self.files[path]
+        if path not in self._checked:
+            _check(program, path)
+            self._checked.add(path)
+        return program
+
+
+def _check(program, path):
+    """Raises LayoutExpertError unless `program` has the form that `pre_ast.program` describes."""
+    try:
+        for item in program:
+            kind = item[0]
+            if kind == TEXT:
+                _, line, text, delta, flags, names = item
+                good = line.__class__ is delta.__class__ is flags.__class__ is int
+                good = good and text.__class__ is str and names.__class__ is list
+                good = good and all(name.__class__ is str and name for name in names)
+            elif kind == DEFINE:
+                _, name, parameters, body = item
+                good = name.__class__ is body.__class__ is str
+                good = good and (parameters is None or all(each.__class__ is str for each in parameters))
+            elif kind == IF:
+                good = all(condition.__class__ is str for condition, _ in item[1])
+                for _, body in item[1]:
+                    _check(body, path)
+            elif kind == INCLUDE:
+                _, mode, spelled = item
+                good = mode in ('"', "<", 'next"', "next<", "") and spelled.__class__ is str
+            else:
+                good = kind in (UNDEF, PRAGMA, ERROR, LINE) and item[1].__class__ is str
+            if not good:
+                raise ValueError
+    except (ValueError, TypeError, IndexError, AttributeError, RecursionError):
+        raise LayoutExpertError("the Pre-AST is damaged at %s" % path, next_step="build it again") from None

@@ -1,0 +1,71 @@
+r"""Pre-AST files: a line that says what this is, the SHA-256 of the rest, and zlib-compressed JSON.
+
+Reading trusts nothing: the digest shows damage and truncation, decompression is bounded, and programs are checked when
+they are first used (see `model.PreAst.program`).
+"""
+
+import hashlib
+import json
+import zlib
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.files import read_bounded, write_atomically
+from rekall_layout_expert.pre_ast.model import FORMAT, PreAst
+
+_MAGIC = b"layout-expert pre-ast "
+_SIZE_LIMIT = 64 << 20
+_UNPACKED_LIMIT = 256 << 20
+_REQUIRED = {"version": str, "arch": str, "source": str, "search_path": list, "forced": list, "options": dict}
+
+
+def dumps(pre_ast):
+    """The bytes of a Pre-AST file.  The same Pre-AST gives the same bytes; sets its digest."""
+    content = json.dumps([pre_ast.header, pre_ast.files], separators=(",", ":"), sort_keys=True).encode("utf-8")
+    pre_ast.digest = hashlib.sha256(content).hexdigest()
+    packed = zlib.compress(content, 9)
+    digest = hashlib.sha256(packed).hexdigest().encode("ascii")
+    return _MAGIC + b"%d\n" % FORMAT + digest + b"\n" + packed
+
+
+def loads(data, source):
+    """The Pre-AST in `data`; `source` is how messages call it.
+
+    Raises LayoutExpertError for what is none, is damaged, or has another format version.
+    """
+    first, _, rest = data.partition(b"\n")
+    if not first.startswith(_MAGIC):
+        raise LayoutExpertError(
+            "%s is no Pre-AST" % source, next_step="make one with 'layout_tool build_pre_ast --linux_repository_path TREE OUT'"
+        )
+    version = first[len(_MAGIC) :].strip()
+    if version != b"%d" % FORMAT:
+        raise LayoutExpertError(
+            "%s is a Pre-AST of format %s, this version reads format %d"
+            % (source, version.decode("ascii", "replace")[:20], FORMAT),
+            next_step="build it again with this version",
+        )
+    digest, _, packed = rest.partition(b"\n")
+    if hashlib.sha256(packed).hexdigest().encode("ascii") != digest:
+        raise LayoutExpertError("%s is truncated or damaged" % source, next_step="get or build it again")
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(packed, _UNPACKED_LIMIT)
+        if unpacker.unconsumed_tail:
+            raise LayoutExpertError("%s unpacks to more than %d MB" % (source, _UNPACKED_LIMIT >> 20))
+        header, files = json.loads(content)
+        good = isinstance(files, dict) and all(isinstance(header[key], type_) for key, type_ in _REQUIRED.items())
+    except (zlib.error, ValueError, TypeError, KeyError, RecursionError):
+        good = False
+    if not good:
+        raise LayoutExpertError("%s is damaged" % source, next_step="get or build it again")
+    return PreAst(header, files, hashlib.sha256(content).hexdigest())
+
+
+def read_pre_ast(path):
+    """Reads a Pre-AST file (plain or gzip-compressed).  Raises LayoutExpertError."""
+    return loads(read_bounded(path, _SIZE_LIMIT), str(path))
+
+
+def write_pre_ast(pre_ast, path):
+    """Writes a Pre-AST file, atomically.  Raises LayoutExpertError."""
+    write_atomically(path, dumps(pre_ast))

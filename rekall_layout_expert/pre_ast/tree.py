@@ -1,0 +1,240 @@
+r"""A kernel's header tree, wherever its parts lie.
+
+Three shapes are known: full source; a headers package in one folder; and Debian's two folders, one of a flavour
+(linux-headers-RELEASE: config and generated headers) whose Makefile includes the one that flavours share
+(linux-headers-…-common: all others).  They are seen as one tree of virtual paths ("include/linux/sched.h").
+
+What the kernel's build generates is taken from the tree only where it depends on the architecture alone; what depends
+on the config is named in `generated` and made from the host's config when a profile is made; wrappers that a raw source
+tree has not got yet (generic-y) are made from its Kbuild files, system call numbers from its tables.
+"""
+
+import os
+import re
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.files import read_bounded
+from rekall_layout_expert.preprocessor.compiler import TARGETS
+from rekall_layout_expert.preprocessor.headers import Headers
+from rekall_layout_expert.pre_ast.program import compile_program
+
+_FILE_LIMIT = 16 << 20
+
+# Directories under arch/ by architecture (SRCARCH of the kernel's Makefile).
+_SOURCE_ARCHITECTURE = {"x86_64": "x86", "i386": "x86"}
+
+# Computed from the config when a profile is made (see `preprocessor.generated`).
+AUTOCONF = ("include/generated/autoconf.h", "include/linux/autoconf.h")
+_FROM_TREE = re.compile(r"include/generated/uapi/linux/version\.h\Z|include/linux/version\.h\Z")
+_FORCED = ("include/linux/compiler-version.h", "include/linux/kconfig.h", "include/linux/compiler_types.h")
+
+
+class KernelTree(Headers):
+    """The headers of a kernel for one architecture.
+
+    path: an unpacked headers package, an installed one (/lib/modules/RELEASE/build), or full source.
+    Attributes: version, release, kind ("headers" or "source"), common (name of the shared folder or None), roots (the
+    folders, the flavour's first), makefile (text of the kernel's Makefile), generated (paths made from the config).
+    Raises LayoutExpertError for a folder that is no header tree, with the places looked at.
+    """
+
+    def __init__(self, path, arch="x86_64"):
+        if arch not in TARGETS:
+            raise LayoutExpertError(
+                "no architecture is called %s" % arch, next_step="known are " + ", ".join(TARGETS)
+            )
+        self.arch = arch
+        self.source_arch = _SOURCE_ARCHITECTURE.get(arch, arch)
+        self.roots, self.common = _folders(os.fspath(path))
+        self.makefile = self._makefile()
+        self.version = _version(self.makefile)
+        self.kind = "source" if self._find("kernel/fork.c") else "headers"
+        self.generated = set()
+        super().__init__(self._search_path())
+        if not self.exists("arch/%s/include/asm/page.h" % self.source_arch):
+            raise LayoutExpertError(
+                "%s holds no headers for %s" % (path, arch),
+                looked_at=[os.path.join(root, "arch", self.source_arch, "include/asm") for root in self.roots],
+            )
+        self._made = {}
+        self._made.update(_generic_wrappers(self))
+        if self.kind == "source":
+            self._made.update(_system_call_headers(self))
+        self.release = self._release()
+
+    def _search_path(self):
+        arch = "arch/%s/include" % self.source_arch
+        return [
+            arch, arch + "/generated", "include", arch + "/uapi", arch + "/generated/uapi", "include/uapi",
+            "include/generated/uapi", ".",
+        ]  # fmt: skip
+
+    def forced(self):
+        """The files that the kernel's build includes before any other, in order."""
+        forced = [path for path in _FORCED if self.exists(path)]
+        return forced if "include/linux/kconfig.h" in forced else [AUTOCONF[0]] + forced
+
+    def exists(self, path):
+        return self._is_generated(path) or path in getattr(self, "_made", ()) or self._find(path) is not None
+
+    def _is_generated(self, path):
+        """Whether a path is one that is made from the config, whether the tree holds a flavour's or not."""
+        if path in AUTOCONF or path == "arch/x86/include/generated/asm/cpufeaturemasks.h":
+            is_generated = True
+        else:
+            is_generated = path.startswith("include/generated/") and not _FROM_TREE.match(path)
+            is_generated = is_generated and (self.kind == "source" or self._find(path) is not None)
+        if is_generated:
+            self.generated.add(path)
+        return is_generated
+
+    def _find(self, path):
+        for root in self.roots:
+            full = os.path.join(root, path)
+            if os.path.isfile(full):
+                return full
+        return None
+
+    def text(self, path):
+        """The text of a file.  Raises LayoutExpertError."""
+        if path in self._made:
+            return self._made[path]
+        full = self._find(path)
+        if full is None:
+            raise LayoutExpertError("the header tree has no %s" % path, looked_at=self.roots)
+        return read_bounded(full, _FILE_LIMIT).decode("utf-8", "replace")
+
+    def program(self, path):
+        return compile_program(self.text(path), path, prune=True)
+
+    def has(self, path):
+        """Whether the tree itself holds that file."""
+        return self._find(path) is not None
+
+    def list(self, directory, suffix):
+        """The virtual paths of the files in a directory that end in `suffix`."""
+        names = set()
+        for root in self.roots:
+            full = os.path.join(root, directory)
+            if os.path.isdir(full):
+                names.update(name for name in os.listdir(full) if name.endswith(suffix))
+        return [directory + "/" + name for name in sorted(names)]
+
+    def _makefile(self):
+        for root in reversed(self.roots):
+            path = os.path.join(root, "Makefile")
+            if os.path.isfile(path):
+                text = read_bounded(path, _FILE_LIMIT).decode("utf-8", "replace")
+                if re.search(r"^PATCHLEVEL\s*=", text, re.M):
+                    return text
+        raise LayoutExpertError(
+            "%s is no kernel header tree: no Makefile with VERSION and PATCHLEVEL" % self.roots[0],
+            looked_at=[os.path.join(root, "Makefile") for root in self.roots],
+            next_step="give an unpacked headers package, /lib/modules/RELEASE/build, or kernel source",
+        )
+
+    def _release(self):
+        for path in ("include/generated/utsrelease.h", "include/linux/utsrelease.h"):
+            if self._find(path):
+                match = re.search(r'#define\s+UTS_RELEASE\s+"([^"]*)"', self.text(path))
+                if match:
+                    return match.group(1)
+        return None
+
+
+def _folders(path):
+    """([flavour's folder, shared folder] or [folder], name of the shared folder or None)."""
+    if not os.path.isdir(path):
+        raise LayoutExpertError(
+            "there is no folder %s" % path,
+            next_step="give an unpacked headers package, /lib/modules/RELEASE/build, or kernel source",
+        )
+    path = os.path.realpath(path)
+    makefile = os.path.join(path, "Makefile")
+    if os.path.isfile(makefile) and os.path.getsize(makefile) < 4096:
+        text = read_bounded(makefile, 4096).decode("utf-8", "replace")
+        match = re.search(r"^include\s+(\S+)/Makefile\s*$", text, re.M)
+        if match:
+            named = match.group(1)
+            candidates = [os.path.join(os.path.dirname(path), os.path.basename(named)), named]
+            for candidate in candidates:
+                if os.path.isdir(candidate):
+                    return [path, candidate], os.path.basename(candidate)
+            raise LayoutExpertError(
+                "%s needs the folder %s" % (path, os.path.basename(named)),
+                looked_at=candidates,
+                next_step="unpack the package %s beside it" % os.path.basename(named),
+            )
+    return [path], None
+
+
+def _version(makefile):
+    """VERSION.PATCHLEVEL[.SUBLEVEL][EXTRAVERSION] of a kernel's Makefile."""
+    parts = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)\s*=[ \t]*(\S*)", makefile, re.M))
+    version = "%s.%s" % (parts.get("VERSION", ""), parts.get("PATCHLEVEL", ""))
+    if parts.get("SUBLEVEL"):
+        version += "." + parts["SUBLEVEL"]
+    return version + parts.get("EXTRAVERSION", "")
+
+
+def _generic_wrappers(tree):
+    """{path: text} of the headers that only pass on to include/asm-generic (generic-y, mandatory-y)."""
+    wrappers = {}
+    for part in ("", "uapi/"):
+        arch = "arch/%s/include/%sasm" % (tree.source_arch, part)
+        names = _kbuild_lists(tree, arch + "/Kbuild").get("generic-y", [])
+        for shared in ("include/%sasm-generic/Kbuild" % part, arch + "/Kbuild"):
+            names += _kbuild_lists(tree, shared).get("mandatory-y", [])
+        for name in names:
+            target = "arch/%s/include/generated/%sasm/%s" % (tree.source_arch, part, name)
+            if not tree.has(arch + "/" + name) and not tree.has(target):
+                wrappers[target] = "#include <asm-generic/%s>\n" % name
+    return wrappers
+
+
+def _kbuild_lists(tree, path):
+    """{variable: [file name]} of a Kbuild file; conditional assignments are taken as made."""
+    if not tree.has(path):
+        return {}
+    from rekall_layout_expert.pre_ast.kbuild import assignments
+
+    return assignments(tree.text(path))
+
+
+def _system_call_headers(tree):
+    """{path: text} of the headers with system call numbers, from the tables of arch/x86/entry/syscalls."""
+    headers = {}
+    if tree.source_arch != "x86":
+        return headers
+    directory = next(
+        (each for each in ("arch/x86/entry/syscalls", "arch/x86/syscalls") if tree.list(each, ".tbl")), None
+    )
+    if directory is None:
+        return headers
+    for table, name, abis, offset in (
+        ("syscall_32.tbl", "uapi/asm/unistd_32.h", ("i386",), ""),
+        ("syscall_64.tbl", "uapi/asm/unistd_64.h", ("common", "64"), ""),
+        ("syscall_64.tbl", "uapi/asm/unistd_x32.h", ("common", "x32"), "__X32_SYSCALL_BIT + "),
+        ("syscall_32.tbl", "asm/unistd_32_ia32.h", ("i386",), "ia32"),
+        ("syscall_64.tbl", "asm/unistd_64_x32.h", ("x32",), "x32"),
+    ):
+        lines = []
+        last = 0
+        if not tree.has(directory + "/" + table):
+            continue
+        for line in tree.text(directory + "/" + table).splitlines():
+            words = line.split()
+            if len(words) >= 3 and words[0].isdigit() and words[1] in abis:
+                if offset in ("ia32", "x32"):
+                    lines.append("#define __NR_%s_%s %s" % (offset, words[2], words[0]))
+                else:
+                    lines.append("#define __NR_%s %s%s" % (words[2], "(%s" % offset if offset else "", words[0]))
+                    lines[-1] += ")" if offset else ""
+                last = max(last, int(words[0]))
+        if not offset:
+            lines.append("#ifdef __KERNEL__\n#define __NR_syscalls %d\n#endif" % (last + 1))
+        headers["arch/x86/include/generated/" + name] = "\n".join(lines) + "\n"
+    for name in ("syscalls_32.h", "syscalls_64.h", "syscalls_x32.h", "xen-hypercalls.h"):
+        # Lists of calls, one macro call a line; no type is made of them.
+        headers["arch/x86/include/generated/asm/" + name] = "\n"
+    return headers

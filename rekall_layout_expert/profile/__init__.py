@@ -1,0 +1,1 @@
+"""Profiles: layouts, symbols and configuration in the form that Rekall loads."""

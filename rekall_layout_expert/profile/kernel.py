@@ -1,0 +1,161 @@
+r"""One kernel from its Pre-AST and config: the translation unit, and the types in it.
+
+The kernel's build makes bounds.h first, from types whose headers must then do without it; so there are two passes over
+the same Pre-AST, the first of which only reaches the few headers that kernel/bounds.c includes.
+"""
+
+from rekall_layout_expert.c_integers import NotConstant
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.parser.scope import NotKnown, Scope
+from rekall_layout_expert.pre_ast.bounds import PREFIX
+from rekall_layout_expert.pre_ast.model import BOUNDS, ROOT
+from rekall_layout_expert.preprocessor.compiler import Compiler
+from rekall_layout_expert.preprocessor.generated import generated_program
+from rekall_layout_expert.preprocessor.headers import Headers
+from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
+from rekall_layout_expert.record_layout.abi import find_abi
+from rekall_layout_expert.record_layout.layouts import Layouts
+from rekall_layout_expert.trimmer.index import DeclarationIndex
+
+_CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
+# Kernels whose config does not name their compiler (before 4.18) were built with about this one.
+_OLD_COMPILER = (4, 9, 4)
+_COMPILER_IN_CONFIG = (4, 18)
+_ASM_GOTO_IN_CONFIG = (4, 20)
+
+
+class KernelHeaders(Headers):
+    """The headers of a Pre-AST, with the generated ones made for a config."""
+
+    def __init__(self, pre_ast, config, bounds):
+        super().__init__(pre_ast.header["search_path"])
+        self._pre_ast = pre_ast
+        self._generated = dict.fromkeys(pre_ast.header["generated"])
+        self._config = config
+        self._bounds = bounds
+
+    def exists(self, path):
+        return path in self._pre_ast.files or path in self._generated
+
+    def program(self, path):
+        if path not in self._generated:
+            return self._pre_ast.program(path)
+        if self._generated[path] is None:
+            features = self._pre_ast.program(_CPU_FEATURES) if _CPU_FEATURES in self._pre_ast.files else None
+            self._generated[path] = generated_program(
+                path, self._config.values, self._bounds, self._pre_ast.header["release"], features
+            )
+        return self._generated[path]
+
+
+class Kernel:
+    """The types of one kernel.
+
+    pre_ast: a PreAst; config: a KernelConfig.  Attributes: unit (the walked TranslationUnit), scope, layouts, notes
+    (sentences about what was assumed).
+    Raises LayoutExpertError where the two do not fit each other.
+    """
+
+    def __init__(self, pre_ast, config, spelling=False):
+        check_fit(pre_ast, config)
+        self.pre_ast = pre_ast
+        self.config = config
+        self.notes = []
+        self._options = pre_ast.header["options"]
+        self.compiler = self._compiler()
+        self._abi = find_abi(pre_ast.header["arch"])
+        self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
+        self.unit = self._walk(ROOT, self._bounds(), spelling)
+
+    def read_types(self):
+        """Makes `scope` and `layouts`."""
+        self.scope, self.layouts = self._types(self.unit)
+
+    def _types(self, unit):
+        dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
+        scope = Scope(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
+        return scope, Layouts(scope, self._abi)
+
+    def _walk(self, root, bounds, spelling=False):
+        headers = KernelHeaders(self.pre_ast, self.config, bounds)
+        return TranslationUnit(
+            headers, self.compiler, root, self._defines(), self.pre_ast.header["forced"], spelling=spelling
+        )
+
+    def _compiler(self):
+        version = _version_numbers(self.pre_ast.header["version"])
+        found = self.config.compiler
+        if found is None:
+            compiler = _OLD_COMPILER if version < _COMPILER_IN_CONFIG else (12, 2, 0)
+            self.notes.append("the config does not name its compiler; gcc %d.%d.%d is assumed" % compiler)
+        elif found.name != "gcc":
+            raise LayoutExpertError(
+                "%s: the kernel was built with %s, whose layouts are not known yet" % (self.config.source, found),
+                next_step="use a profile made from BTF or debug information",
+            )
+        else:
+            compiler = found.version
+        return Compiler(self.pre_ast.header["arch"], compiler, True, self._options["char_unsigned"] or None)
+
+    def _defines(self):
+        """What the kernel's Makefile passes by -D, and what its options define."""
+        values = self.config.values
+        defines = {"__KERNEL__": "1"}
+        if self._options["standard"] == "gnu89":
+            defines.update({"__STDC_VERSION__": None, "__GNUC_STDC_INLINE__": None, "__GNUC_GNU_INLINE__": "1"})
+        if _version_numbers(self.pre_ast.header["version"]) < _ASM_GOTO_IN_CONFIG and self.compiler.version >= (4, 5):
+            defines["CC_HAVE_ASM_GOTO"] = "1"
+        for symbol, macro in (
+            ("CONFIG_CC_OPTIMIZE_FOR_SIZE", "__OPTIMIZE_SIZE__"),
+            ("CONFIG_KASAN", "__SANITIZE_ADDRESS__"),
+            ("CONFIG_KCSAN", "__SANITIZE_THREAD__"),
+        ):
+            if values.get(symbol) == "y":
+                defines[macro] = "1"
+        if values.get("CONFIG_FUNCTION_TRACER") == values.get("CONFIG_HAVE_FENTRY") == "y":
+            defines["CC_USING_FENTRY"] = "1"
+        return defines
+
+    def _bounds(self):
+        """{symbol: value} of bounds.h."""
+        if not self.pre_ast.files.get(BOUNDS):
+            return {}
+        unit = self._walk(BOUNDS, {})
+        scope, layouts = self._types(unit)
+        bounds = {}
+        for declaration in unit.declarations:
+            for name in declaration.names:
+                if name.startswith(PREFIX):
+                    symbol = name[len(PREFIX) :]
+                    try:
+                        bounds[symbol] = layouts.enumeration(scope.find_enumerator(name))[4][name]
+                    except (NotKnown, NotConstant, AttributeError) as error:
+                        # Left undefined: whatever needs it is then left out by name.
+                        self.notes.append("%s of bounds.h is not known: %s" % (symbol, error))
+        return bounds
+
+
+def check_fit(pre_ast, config):
+    """Raises LayoutExpertError for a config of another architecture or series than the Pre-AST's."""
+    arch = pre_ast.header["arch"]
+    if config.architecture is not None and config.architecture != arch:
+        raise LayoutExpertError(
+            "%s is a config for %s, the Pre-AST is for %s" % (config.source, config.architecture, arch),
+            next_step="use the Pre-AST that was built with --arch %s" % config.architecture,
+        )
+    if config.release and _version_numbers(config.release)[:2] != _version_numbers(pre_ast.header["version"])[:2]:
+        raise LayoutExpertError(
+            "%s is a config of kernel %s, the Pre-AST is of kernel %s"
+            % (config.source, config.release, pre_ast.header["version"]),
+            next_step="use the Pre-AST of that kernel",
+        )
+
+
+def _version_numbers(version):
+    numbers = []
+    for part in version.replace("-", ".").split("."):
+        digits = "".join(character for character in part if character.isdigit())
+        if not digits or not part[0].isdigit():
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)

@@ -1,0 +1,175 @@
+r"""make_profile(): everything in its order, from a Pre-AST, a config and symbols to a Rekall profile."""
+
+import json
+import os
+import time
+
+from rekall_layout_expert.c_integers import NotConstant
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.parser.declarations import SyntaxProblem
+from rekall_layout_expert.parser.scope import NotKnown
+from rekall_layout_expert.parser.types import Array, Atomic, Attributed, Named, Pointer, Record, TypeOf
+from rekall_layout_expert.profile.compatibility import offer_rekall_names
+from rekall_layout_expert.profile.kernel import Kernel
+from rekall_layout_expert.profile.symbols import Symbols, text_link_address
+from rekall_layout_expert.profile.vtypes import Vtypes
+from rekall_layout_expert.version import VERSION
+
+_USED_MEMBERS = os.path.join(os.path.dirname(__file__), "used_members.json")
+_REKALL_ARCHITECTURES = {"x86_64": "AMD64", "i386": "I386", "arm": "ARM", "mips": "MIPS"}
+
+
+def make_profile(pre_ast, config, symbols=None, structs="rekall", progress=None):
+    """Makes the profile of one kernel.
+
+    pre_ast: a PreAst; config: a KernelConfig or the path of one; symbols: a Symbols, the path of a System.map or a copy
+    of kallsyms, or None for a profile without constants; structs: "rekall" (what Rekall's plugins read, what that
+    embeds, and what its members point to with what that embeds), "all" (every complete type the root reaches), or
+    names, as a list or separated by commas; progress: called with a line of text at the end of each stage.
+    Returns the profile as Rekall's JSON has it; sizes and offsets in bytes, addresses as linked.  What was left out
+    is in $METADATA's left_out, {name: reason}.
+    Raises LayoutExpertError.
+    """
+    stages = _Stages(progress)
+    if not isinstance(config, KernelConfig):
+        config = KernelConfig.read(config)
+    if symbols is not None and not isinstance(symbols, Symbols):
+        symbols = Symbols.read(symbols, link_text=text_link_address(config))
+    stages.done("LOADED config%s" % (" and symbols" if symbols else ""))
+    kernel = Kernel(pre_ast, config)
+    stages.done("PREPROCESSED %d files" % len(kernel.unit.paths))
+    kernel.read_types()
+    stages.done("TRIMMED to %d of %d declarations" % (len(kernel.scope.index.all()), len(kernel.unit.declarations)))
+    names = _selected(kernel, structs)
+    stages.done("PARSED %d types" % len(names))
+    vtypes = Vtypes(kernel.layouts)
+    for name in names:
+        vtypes.add_named(name)
+    constants = dict(symbols.addresses) if symbols else {}
+    offer_rekall_names(vtypes.structs, constants)
+    stages.done("GENERATED %d structs" % len(vtypes.structs))
+    return {
+        "$METADATA": _metadata(kernel, symbols, vtypes),
+        "$STRUCTS": vtypes.structs,
+        "$CONSTANTS": constants,
+        "$ENUMS": vtypes.enums,
+        "$REVENUMS": {
+            name: {enumerator: int(value) for value, enumerator in choices.items()}
+            for name, choices in vtypes.enums.items()
+        },
+        "$CONFIG": config.values,
+    }
+
+
+class _Stages:
+    def __init__(self, progress):
+        self.progress = progress
+        self.start = time.monotonic()
+
+    def done(self, text):
+        now = time.monotonic()
+        if self.progress is not None:
+            self.progress("%s in %.2f s" % (text, now - self.start))
+        self.start = now
+
+
+def _metadata(kernel, symbols, vtypes):
+    header = kernel.pre_ast.header
+    return {
+        "Type": "Profile",
+        "ProfileClass": "Linux",
+        "arch": _REKALL_ARCHITECTURES.get(header["arch"], header["arch"].upper()),
+        "maker": "Layout Expert " + VERSION,
+        "kernel_version": header["version"],
+        "compiler": "gcc %d.%d.%d" % tuple(kernel.compiler.version),
+        "config": kernel.config.source,
+        "config_digest": kernel.config.digest,
+        "pre_ast": "%s, %s" % (header["source"], header["common"] or header["release"] or header["version"]),
+        "pre_ast_digest": kernel.pre_ast.digest,
+        "symbols": symbols.source if symbols else None,
+        "notes": kernel.notes,
+        "left_out": vtypes.left_out,
+    }
+
+
+def used_structs():
+    """The names of the types that Rekall's Linux plugins and overlays read."""
+    with open(_USED_MEMBERS, encoding="utf-8") as file:
+        return sorted(json.load(file))
+
+
+def _selected(kernel, structs):
+    """The names of the types that `structs` asks for."""
+    scope = kernel.scope
+    if structs == "all":
+        scope.read_all()
+        names = [tag for tag, type_ in scope.tags.items() if type_.kind != "enum" and type_.fields is not None]
+        return sorted(names) + sorted(name for name in scope.typedefs if name not in scope.tags)
+    if structs == "rekall":
+        return _with_pointed_to(kernel, used_structs())
+    names = structs.split(",") if isinstance(structs, str) else list(structs)
+    names = [name.strip() for name in names if name.strip()]
+    if not names:
+        raise LayoutExpertError("no struct is asked for", next_step="give rekall, all, or names separated by commas")
+    return names
+
+
+def _with_pointed_to(kernel, names):
+    """`names`, and what the members of those types, and of what they embed, point to."""
+    scope = kernel.scope
+    found = dict.fromkeys(names)
+    seen = set()
+
+    def visit(type_, through_pointer=False):
+        while True:
+            if isinstance(type_, Named):
+                type_ = scope.find_typedef(type_.name)
+            elif isinstance(type_, (Attributed, Atomic)):
+                type_ = type_.target
+            elif isinstance(type_, Array):
+                type_ = type_.element
+            elif isinstance(type_, Pointer):
+                type_, through_pointer = type_.target, True
+            elif isinstance(type_, TypeOf):
+                type_ = kernel.layouts.constants.type_of_tokens(type_.tokens)
+            else:
+                break
+        if not isinstance(type_, Record):
+            return
+        if through_pointer:
+            if type_.tag is not None and _is_defined(scope, type_):
+                found.setdefault(type_.tag)
+            return
+        if type_ in seen:
+            return
+        seen.add(type_)
+        for field in scope.complete(type_).fields:
+            _quietly(visit, field.type)
+
+    for name in names:
+        _quietly(lambda name: visit(_type_named(scope, name)), name)
+    return list(found)
+
+
+def _type_named(scope, name):
+    try:
+        return scope.find_tag(name)
+    except NotKnown:
+        return Named(name)
+
+
+def _is_defined(scope, record):
+    try:
+        scope.complete(record)
+    except NotKnown:
+        return False
+    return True
+
+
+def _quietly(function, argument):
+    """Calls `function`; what is not known is reported when it is laid out."""
+    try:
+        function(argument)
+    except (NotKnown, NotConstant, SyntaxProblem):
+        pass
