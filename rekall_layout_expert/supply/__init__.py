@@ -6,25 +6,28 @@ another build is used.
 
 Names in a repository, for which it needs no index:
     pre_ast/RELEASE/PACKAGE_VERSION/ARCH.past   of a distribution's build that the banner identifies
-    pre_ast/RELEASE/ARCH-FINGERPRINT.past       built from a tree on this host, in the state it was in
+    pre_ast/RELEASE/ARCH-STATE-TOOL.past        built from a tree on this host, in the state it was in
     pre_ast/RELEASE/ARCH.past                   of a release that was built only once
-Packages are upgraded, and build trees edited, without a new release: so the version or the tree's
-fingerprint is in the name, and what is kept is never given out for headers that have changed since.
+Packages are upgraded, and build trees edited, without a new release: so the package's version or the
+tree's state is in the name, and what is kept is never given out for headers that have changed since,
+nor by a later version of this tool, TOOL.
 """
 from __future__ import annotations
 
 import os
 import re
-from typing import Callable, Iterable, Iterator, List, Optional, Union
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.files import Path, read_bounded
+from rekall_layout_expert.files import Path
 from rekall_layout_expert.host.release import Kernel
-from rekall_layout_expert.supply.header_trees import HeaderTree, installed_trees
-from rekall_layout_expert.supply.matching import misfit_of
-
-# Real ones have about 1 MB.
-_SIZE_LIMIT = 64 << 20
+from rekall_layout_expert.pre_ast.builder import build_pre_ast
+from rekall_layout_expert.pre_ast.model import PreAst
+from rekall_layout_expert.pre_ast.storage import dumps, loads, read_pre_ast
+from rekall_layout_expert.pre_ast.tree import KernelTree
+from rekall_layout_expert.supply.header_trees import fingerprint, installed_trees, package_version_of
+from rekall_layout_expert.supply.matching import certainty_of, misfit_of
+from rekall_layout_expert.version import VERSION
 
 _FROM_HEADERS = ("install the kernel's headers ({package}), or name a Pre-AST with --pre_ast: "
                  "`layout_tool build_pre_ast` makes it anywhere, from the unpacked package")
@@ -32,7 +35,7 @@ _FROM_HEADERS = ("install the kernel's headers ({package}), or name a Pre-AST wi
 
 def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[Path] = None,
                  repositories: Iterable = (), header_trees: Optional[Iterable[Path]] = None, keep=None,
-                 progress: Optional[Callable[[str], None]] = None):
+                 progress: Optional[Callable[[str], None]] = None) -> Tuple[PreAst, str]:
     """The Pre-AST of a kernel, as (PreAst, one line on where it is from).
 
     kernel: what is known of it, or its release alone. named: the user's file. repositories: objects
@@ -50,40 +53,42 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
         return _named(named, kernel)
 
     looked_at: List[str] = []
-    trees = list(_fitting(installed_trees(kernel.release) if header_trees is None else header_trees, kernel, looked_at))
+    if header_trees is None:
+        header_trees = installed_trees(kernel.release)
+    trees = list(_fitting_trees(header_trees, kernel, looked_at))
     for name in _names(kernel, trees):
         for repository in repositories:
             found = _from_repository(repository, name, kernel, looked_at)
             if found:
-                return found, f"from {repository}, {name}"
+                return found, f"from {repository}, {name}: {certainty_of(kernel, *_origin(found))}"
     for tree in trees:
-        report(f"building the Pre-AST of {kernel.release} from {tree.path}")
+        report(f"BUILDING the Pre-AST of {kernel.release} from {tree.roots[0]}")
         try:
             return _from_headers(tree, kernel, keep, progress)
         except LayoutExpertError as error:
-            looked_at.append(f"{tree.path} ({error})")
+            looked_at.append(f"{tree.roots[0]} ({error})")
     raise LayoutExpertError(
         f"there is no Pre-AST for the kernel {kernel.release} ({architecture})", looked_at,
         _FROM_HEADERS.format(package=f"linux-headers-{kernel.release}, elsewhere kernel-devel-{kernel.release}"))
 
 
-def _named(path: Path, kernel: Kernel):
-    pre_ast = _load(read_bounded(path, _SIZE_LIMIT, unpack=False), str(path))
+def _named(path: Path, kernel: Kernel) -> Tuple[PreAst, str]:
+    pre_ast = read_pre_ast(path)
     misfit = _header_misfit(pre_ast, kernel)
     if misfit:
         raise LayoutExpertError(f"the Pre-AST {path} is {misfit}",
                                 next_step="name one that was built from this kernel's own headers")
-    return pre_ast, f"named by the user, {path}"
+    return pre_ast, f"named by the user, {path}: {certainty_of(kernel, *_origin(pre_ast))}"
 
 
-def _from_repository(repository, name: str, kernel: Kernel, looked_at: List[str]):
+def _from_repository(repository, name: str, kernel: Kernel, looked_at: List[str]) -> Optional[PreAst]:
     place = f"{repository}, {name}"
     try:
         data = repository.get(name)
         if data is None:
             looked_at.append(f"{place} (absent)")
             return None
-        pre_ast = _load(data, place)
+        pre_ast = loads(data, place)
     except (LayoutExpertError, OSError) as error:
         looked_at.append(f"{place} ({error})")
         return None
@@ -94,22 +99,21 @@ def _from_repository(repository, name: str, kernel: Kernel, looked_at: List[str]
     return pre_ast
 
 
-def _from_headers(tree: HeaderTree, kernel: Kernel, keep, progress):
-    # Only here: a Pre-AST that is at hand needs none of what building one imports.
-    from rekall_layout_expert import build_pre_ast
-    from rekall_layout_expert.pre_ast.storage import dumps
-    pre_ast = build_pre_ast(tree.path, arch=kernel.architecture, progress=progress)
-    how = f"built from the installed headers {tree.path}"
+def _from_headers(tree: KernelTree, kernel: Kernel, keep, progress) -> Tuple[PreAst, str]:
+    name = _kept_name(kernel, tree)  # before it is read: what changes meanwhile must not be kept as new
+    pre_ast = build_pre_ast(tree.roots[0], arch=kernel.architecture, progress=progress)
+    certainty = certainty_of(kernel, tree.release, tree.version, package_version_of(tree.roots[0]))
+    how = f"built from the installed headers {tree.roots[0]}: {certainty}"
     if keep is None:
         return pre_ast, how
     try:
-        keep.put(_kept_name(kernel, tree), dumps(pre_ast))
+        keep.put(name, dumps(pre_ast))
     except (LayoutExpertError, OSError) as error:
-        return pre_ast, f"{how}; it could not be kept and will be built again next time: {error}"
-    return pre_ast, f"{how} and kept in {keep}"
+        return pre_ast, f"{how}; it could not be kept and is built again next time: {error}"
+    return pre_ast, f"{how}; kept in {keep}"
 
 
-def _fitting(paths: Iterable[Path], kernel: Kernel, looked_at: List[str]) -> Iterator[HeaderTree]:
+def _fitting_trees(paths: Iterable[Path], kernel: Kernel, looked_at: List[str]) -> Iterator[KernelTree]:
     """The header trees that are this kernel's, each once though several paths may lead to it."""
     seen = set()
     for path in paths:
@@ -120,17 +124,18 @@ def _fitting(paths: Iterable[Path], kernel: Kernel, looked_at: List[str]) -> Ite
             continue
         seen.add(os.path.realpath(path))
         try:
-            tree = HeaderTree(path)
-            misfit = tree.misfit_of(kernel)
+            tree = KernelTree(path, kernel.architecture)
         except LayoutExpertError as error:
-            misfit = str(error)
+            looked_at.append(f"{path} ({error})")
+            continue
+        misfit = misfit_of(kernel, release=tree.release, version=tree.version, package_version=package_version_of(path))
         if misfit is None:
             yield tree
         else:
             looked_at.append(f"{path} ({misfit})")
 
 
-def _names(kernel: Kernel, trees: Iterable[HeaderTree]) -> Iterator[str]:
+def _names(kernel: Kernel, trees: Iterable[KernelTree]) -> Iterator[str]:
     if kernel.package_version:
         yield f"{_folder(kernel)}/{_safe(kernel.package_version)}/{kernel.architecture}.past"
     for tree in trees:
@@ -138,8 +143,9 @@ def _names(kernel: Kernel, trees: Iterable[HeaderTree]) -> Iterator[str]:
     yield f"{_folder(kernel)}/{kernel.architecture}.past"
 
 
-def _kept_name(kernel: Kernel, tree: HeaderTree) -> str:
-    return f"{_folder(kernel)}/{kernel.architecture}-{tree.fingerprint(kernel.architecture)[:16]}.past"
+def _kept_name(kernel: Kernel, tree: KernelTree) -> str:
+    state = fingerprint(tree.roots, tree.source_arch)
+    return f"{_folder(kernel)}/{kernel.architecture}-{state[:16]}-{VERSION}.past"
 
 
 def _folder(kernel: Kernel) -> str:
@@ -151,13 +157,15 @@ def _safe(text: str) -> str:
     return re.sub(r"[^\w.+~-]|^\.", "_", text, flags=re.ASCII)
 
 
-def _load(data: bytes, source: str):
-    from rekall_layout_expert.pre_ast.storage import loads
-    return loads(data, source)
+def _header_misfit(pre_ast: PreAst, kernel: Kernel) -> Optional[str]:
+    release, version = _origin(pre_ast)
+    return misfit_of(kernel, pre_ast.header["arch"], release, version, common=_text(pre_ast, "common"))
 
 
-def _header_misfit(pre_ast, kernel: Kernel) -> Optional[str]:
-    header = pre_ast.header
-    return misfit_of(kernel, architecture=header.get("arch"), release=header.get("release"),
-                     version=header.get("version"), package_version=header.get("package_version"),
-                     common=header.get("common"))
+def _origin(pre_ast: PreAst) -> Tuple[Optional[str], Optional[str]]:
+    return _text(pre_ast, "release"), _text(pre_ast, "version")
+
+
+def _text(pre_ast: PreAst, key: str) -> Optional[str]:
+    value = pre_ast.header.get(key)
+    return None if value is None else str(value)  # a file may hold anything

@@ -29,11 +29,30 @@ def misfit_of(kernel: Kernel, architecture: Optional[str] = None, release: Optio
         return f"of the kernel {release}, not of {kernel.release}"
     if package_version and kernel.package_version and package_version != kernel.package_version:
         return f"of package version {package_version}, not of {kernel.package_version}"
-    if version and kernel.version and version != kernel.version:
+    if not release and not (version and kernel.version):
+        return f"of no release that it names, and nothing says which version {kernel.release} is"
+    if version and kernel.version and _numbers(version) != _numbers(kernel.version):
         return f"of version {version}, not of {kernel.version}"
     if version and series_of(version) != kernel.series:
         return f"of version {version}, not of {kernel.series}"
     return None
+
+
+def certainty_of(kernel: Kernel, release: Optional[str], version: Optional[str],
+                 package_version: Optional[str] = None) -> str:
+    """How sure it is that what fits is of this kernel's very build, in words."""
+    if not release:
+        return f"of the same upstream version {version}; what the distribution changed may be missing"
+    if package_version and kernel.package_version:
+        return f"of the same package, {package_version}"
+    if version and kernel.version:
+        return f"of the same release and version, {kernel.version}"
+    return "of the same release; nothing tells whether it is the same build"
+
+
+def _numbers(version: str) -> str:
+    """Without what distributions append: 4.18.0-553 is of 4.18.0."""
+    return re.match(r"[\d.]*", version).group().rstrip(".")
 
 
 def _serves(common: str, release: str) -> bool:
