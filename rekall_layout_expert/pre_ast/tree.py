@@ -26,6 +26,13 @@ _SOURCE_ARCHITECTURE = {"x86_64": "x86", "i386": "x86"}
 # Computed from the config when a profile is made (see `preprocessor.generated`).
 AUTOCONF = ("include/generated/autoconf.h", "include/linux/autoconf.h")
 _FROM_TREE = re.compile(r"include/generated/uapi/linux/version\.h\Z|include/linux/version\.h\Z")
+# The one header of the compiler's own that kernels include (before 5.15), as GCC's documentation describes it.
+_COMPILER_HEADERS = {
+    "compiler/stdarg.h": "#ifndef _STDARG_H\n#define _STDARG_H\ntypedef __builtin_va_list __gnuc_va_list;\n"
+    "typedef __gnuc_va_list va_list;\n#define va_start(v, l) __builtin_va_start(v, l)\n"
+    "#define va_end(v) __builtin_va_end(v)\n#define va_arg(v, l) __builtin_va_arg(v, l)\n"
+    "#define va_copy(d, s) __builtin_va_copy(d, s)\n#endif\n"
+}
 _FORCED = ("include/linux/compiler-version.h", "include/linux/kconfig.h", "include/linux/compiler_types.h")
 
 
@@ -56,7 +63,7 @@ class KernelTree(Headers):
                 "%s holds no headers for %s" % (path, arch),
                 looked_at=[os.path.join(root, "arch", self.source_arch, "include/asm") for root in self.roots],
             )
-        self._made = {}
+        self._made = dict(_COMPILER_HEADERS)
         self._made.update(_generic_wrappers(self))
         if self.kind == "source":
             self._made.update(_system_call_headers(self))
@@ -66,7 +73,7 @@ class KernelTree(Headers):
         arch = "arch/%s/include" % self.source_arch
         return [
             arch, arch + "/generated", "include", arch + "/uapi", arch + "/generated/uapi", "include/uapi",
-            "include/generated/uapi", ".",
+            "include/generated/uapi", "compiler", ".",
         ]  # fmt: skip
 
     def forced(self):
