@@ -2,7 +2,7 @@
 
 The idea: Rekall's modules, and no others, are executed with an ``import`` statement of their own. Python documents that
 exec() runs code with the builtins it finds in the code's globals; Rekall's loader below puts a copy there in which
-``__import__`` is ours. What a Rekall module imports is then, by the two tables of this file,
+``__import__`` is ours. What a Rekall module imports is then, by the tables of this file,
 
   * today's module with the names that Rekall still knows (ADAPTED), or
   * the package itself, and if it is not installed, a placeholder that can be imported, subclassed and caught, but not
@@ -166,7 +166,7 @@ class _Absent(type):
         raise PluginError("Rekall needs the Python package %s %s, and cannot import it (%s). What to do: %s."
                           % (cls.package, use, cls.reason, what_to_do))
 
-    def __iter__(cls):
+    def __iter__(cls):  # Rekall takes the lists of `artifacts` and measures the names of pyaff4 while it is imported.
         return iter(())
 
     def __len__(cls):
