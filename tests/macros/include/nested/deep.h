@@ -1,0 +1,3 @@
+#include "sibling.h"
+#include "../plain.h"
+deep __INCLUDE_LEVEL__

@@ -1,0 +1,1 @@
+sibling __INCLUDE_LEVEL__
