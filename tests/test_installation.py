@@ -151,6 +151,11 @@ def pip(environment, *arguments, directory="."):
     assert done.returncode == 0, done.stdout
 
 
+def files_below(directory):
+    return {path.relative_to(directory) for path in directory.rglob("*")
+            if path.is_file() and path.suffix != ".pyc"}
+
+
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("version, newest_pip", [
@@ -169,6 +174,9 @@ def test_fresh_environment(run, tmp_path, version, newest_pip):
     for name in ("setup.py", "pyproject.toml", "requirements.txt"):
         shutil.copy(REPOSITORY / name, checkout)
     pip(environment, *command_of_requirements(), directory=checkout)
+
+    [installed] = environment.glob("lib/*/site-packages/rekall_layout_expert")
+    assert not files_below(checkout / "rekall_layout_expert") - files_below(installed)
 
     bin_directory = str(environment / "bin")
     assert "--pre_ast" in run("rekall", "layout_expert", "--help", environment=bin_directory,
