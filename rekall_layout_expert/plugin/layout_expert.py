@@ -49,13 +49,14 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
 
     table_header = [
         dict(name="stage", width=14),
-        dict(name="what", width=50),
-        dict(name="detail", width=50),
         dict(name="seconds", width=8, align="r"),
+        # The name of a profile fits.
+        dict(name="what", width=76),
+        dict(name="detail"),
     ]
 
     def column_types(self):
-        return dict(stage="", what="", detail="", seconds=0.0)
+        return dict(stage="", seconds=0.0, what="", detail="")
 
     def render(self, renderer):
         # Rekall takes --output to be where to write the table, and gives the plugin nothing of it.

@@ -8,8 +8,8 @@ from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.subject import Subject
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
-# (stage, what was used, what came of it, seconds)
-Stage = Tuple[str, str, str, float]
+# (stage, seconds, what was used, what came of it)
+Stage = Tuple[str, float, str, str]
 
 
 class Stages:
@@ -27,8 +27,8 @@ class Stages:
     def done(self, stage: str, what: object, detail: str) -> None:
         """A stage that began when the last one was done."""
         now = time.monotonic()
-        self.passed.append((stage, str(what), detail, round(now - self._since, 3)))
-        self._session.logging.info("Layout Expert: %s %s %s (%.2f s)", *self.passed[-1])
+        self.passed.append((stage, round(now - self._since, 3), str(what), detail))
+        self._session.logging.info("Layout Expert: %s (%.3f s): %s, %s", *self.passed[-1])
         self._since = now
 
 

@@ -105,8 +105,8 @@ def running_kernel(named: Named, with_location: bool = True) -> Subject:
 
 def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], None]) -> Subject:
     """The kernel in an image. memory: Rekall's physical address space of it."""
-    missing = [f"{image}{' or '.join(_SIDECARS[name])}" for name in ("config_file_path", "system")
-               if not getattr(named, name)]
+    missing = [image + ending for name in ("config_file_path", "system") if not getattr(named, name)
+               for ending in _SIDECARS[name]]
     if missing:
         raise LayoutExpertError(f"{image} cannot be analysed without the kernel's configuration and symbols", missing,
                                 "name them with --config_file_path and --system, or put them there")

@@ -1,0 +1,350 @@
+"""Detection in a real Rekall session: the right profile, for the right kernel, or one clear line."""
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import plugin_image
+import pytest
+from rekall import plugin, plugins, rekal, session  # noqa: F401: imports all plugins
+from rekall.plugins.addrspaces import elfcore, standard
+
+import rekall_layout_expert
+from rekall_layout_expert import supply
+from rekall_layout_expert.plugin import address_spaces, detection
+from rekall_layout_expert.plugin.subject import Named
+
+WRITERS = {"raw": plugin_image.write_raw, "elf": plugin_image.write_elf, "lime": plugin_image.write_lime}
+
+
+class PreAst:
+    """In place of one: only what is asked of it."""
+
+    digest = "a" * 64
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Stands in for the core; the list has one entry for each profile that was made."""
+    calls = []
+
+    def make_profile(*args, **kwargs):
+        calls.append(args)
+        return plugin_image.profile(*args, **kwargs)
+
+    monkeypatch.setattr(rekall_layout_expert, "make_profile", make_profile, raising=False)
+    monkeypatch.setattr(supply, "find_pre_ast", lambda *args, **kwargs: (PreAst(), "test"))
+    return calls
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of its own, and no network: whoever asks for it fails the test."""
+    def no_network(*args, **kwargs):
+        pytest.fail("the network was asked")
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    # As Rekall writes it at its first start; a second session in one process fails to.
+    (tmp_path / "home" / ".rekallrc").write_text(
+        "cache_dir: .rekall_cache\nrepository_path: [https://repository.invalid/profiles]\n")
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def image(tmp_path):
+    """An image with its configuration and symbols beside it."""
+    path = tmp_path / "guest.core"
+    plugin_image.write_raw(path, plugin_image.memory())
+    (tmp_path / "guest.core.config").write_text(plugin_image.CONFIG)
+    (tmp_path / "guest.core.kallsyms").write_text(plugin_image.kallsyms(0x8000000))
+    return path
+
+
+def open_image(path, **options):
+    return session.InteractiveSession(filename=str(path), **options)
+
+
+def tasks(rekall):
+    """{pid: (command, parent's pid, user)}, as pslist has it."""
+    rows = list(rekall.plugins.pslist().collect())
+    return {int(task.pid): (str(task.name), int(parent), int(user)) for task, parent, user, *_ in rows}
+
+
+# Rekall does not list the swapper.
+TASKS = {1: ("init", 0, 0), 7: ("bash", 1, 1000), 9: ("sleep", 7, 1000)}
+
+
+def stored(home):
+    root = home / ".rekall_cache" / "v1.0" / "LayoutExpert"
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("form", sorted(WRITERS))
+@pytest.mark.parametrize("text, slide", [(0x1000000, 0), (0x1000000, 0x3A000000), (0x2600000, 0), (0x2200000, 0x1C200000)])
+def test_pslist_of_an_image_that_kaslr_moved_by_two_numbers(home, image, made, form, text, slide):
+    WRITERS[form](image, plugin_image.memory(text, slide))
+    rekall = open_image(image)
+    assert tasks(rekall) == TASKS
+    assert rekall.GetParameter("kernel_slide") == slide
+    assert rekall.profile.phys_addr(rekall.profile.get_constant("init_task", is_address=True)) == \
+        text + plugin_image.PLACES["init_task"]
+
+
+def test_start_of_a_task_is_a_time_of_day(home, image, made):
+    rows = list(open_image(image).plugins.pslist().collect())
+    starts = {int(row[0].pid): row[5].v() for row in rows}
+    assert starts == {1: plugin_image.BOOT_TIME + 1, 7: plugin_image.BOOT_TIME + 60,
+                      9: plugin_image.BOOT_TIME + 61}
+
+
+def test_second_start_does_not_make_the_profile_again(home, image, made):
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == 1 and len(stored(home)) == 1
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == 1
+
+
+def test_another_boot_of_the_same_kernel_uses_the_same_profile(home, image, made, tmp_path):
+    tasks(open_image(image))
+    plugin_image.write_raw(image, plugin_image.memory(0x1800000, 0x2000000))
+    (tmp_path / "guest.core.kallsyms").write_text(plugin_image.kallsyms(0x2000000))
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == 1
+
+
+def change_of_config(folder):
+    path = folder / "guest.core.config"
+    path.write_text(path.read_text() + "CONFIG_MORE=y\n")
+
+
+def change_of_banner(folder):
+    banner = plugin_image.BANNER.replace("6.1.99-1", "6.1.99-2")
+    plugin_image.write_raw(folder / "guest.core", plugin_image.memory(banner=banner))
+
+
+def change_of_symbols(folder):
+    path = folder / "guest.core.kallsyms"
+    path.write_text(path.read_text() + "ffffffff8b20c000 D added_by_a_rebuild\n")
+
+
+@pytest.mark.parametrize("change", [change_of_config, change_of_banner, change_of_symbols])
+def test_rebuilt_kernel_of_the_same_release_never_gets_the_old_profile(home, image, made, tmp_path, change):
+    first = open_image(image)
+    tasks(first)
+    first.Flush()
+    change(tmp_path)
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == 2 and len(stored(home)) == 2
+
+
+def test_profile_of_another_pre_ast_than_the_named_one_is_not_used(home, image, made, monkeypatch):
+    tasks(open_image(image))
+    other = type("Other", (), {"digest": "b" * 64})
+    monkeypatch.setattr(rekall_layout_expert, "read_pre_ast", lambda path: other, raising=False)
+    assert tasks(open_image(image, pre_ast="other.past")) == TASKS
+    assert len(made) == 2
+    monkeypatch.setattr(rekall_layout_expert, "read_pre_ast", lambda path: PreAst, raising=False)
+    assert tasks(open_image(image, pre_ast="same.past")) == TASKS
+    assert len(made) == 2
+
+
+def test_damaged_stored_profile_is_made_again(home, image, made):
+    tasks(open_image(image))
+    path = home / ".rekall_cache" / "v1.0" / "LayoutExpert" / stored(home)[0]
+    path.write_bytes(path.read_bytes()[:100])
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == 2
+
+
+def test_stored_profile_that_contradicts_the_memory_is_made_again(home, image, made, monkeypatch):
+    structs = dict(plugin_image.STRUCTS, task_struct=[1024, dict(plugin_image.STRUCTS["task_struct"][1], pid=[4, ["int", {}]],
+                                                                 comm=[9, plugin_image.STRUCTS["task_struct"][1]["comm"][1]])])
+    with monkeypatch.context() as patch:
+        patch.setattr(detection, "_check_content", lambda *args: None)
+        patch.setattr(plugin_image, "STRUCTS", structs)
+        open_image(image).profile
+    assert len(stored(home)) == 1
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == 2
+
+
+def test_unwritable_repository_costs_a_line_and_not_the_run(home, image, made, caplog):
+    (home / ".rekall_cache" / "v1.0").mkdir(parents=True)
+    (home / ".rekall_cache" / "v1.0" / "LayoutExpert").write_text("in the way")
+    assert tasks(open_image(image)) == TASKS
+    warnings = [record.getMessage() for record in caplog.records if "Layout Expert" in record.getMessage()
+                and record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "cannot write" in warnings[0] and "\n" not in warnings[0]
+
+
+def test_nothing_is_registered_or_stored_of_a_profile_that_contradicts_the_memory(home, image, made, monkeypatch):
+    wrong = dict(plugin_image.STRUCTS, task_struct=[1024, dict(plugin_image.STRUCTS["task_struct"][1],
+                                                               tasks=[40, ["list_head", {}]])])
+    monkeypatch.setattr(plugin_image, "STRUCTS", wrong)
+    rekall = open_image(image)
+    with pytest.raises(plugin.PluginError, match="contradicts the memory.*list of tasks.*guest.core.config"):
+        rekall.profile
+    assert not stored(home)
+    assert not rekall.HasParameter("kernel_slide") and not rekall.kernel_address_space
+    assert not rekall.HasParameter("dtb") and not rekall.cache.Get("profile_obj")
+
+
+@pytest.mark.parametrize("beside", [(), ("config",), ("kallsyms",), ("pre_ast",)])
+def test_images_that_nothing_is_said_of_are_left_to_rekall(home, tmp_path, made, caplog, beside):
+    path = tmp_path / "windows.raw"
+    plugin_image.write_raw(path, {0: b"something else"}, plugin_image.MEGABYTE)
+    for ending in beside:
+        (tmp_path / f"windows.raw.{ending}").write_text("not of a Linux kernel")
+    rekall = open_image(path)
+    rekall.plugins.load_as().GetPhysicalAddressSpace()
+    before = dict(rekall.cache.data)
+    assert detection.LayoutExpertDetection(session=rekall).DetectFromHit(None, 0, rekall.physical_address_space) is None
+    assert rekall.cache.data == before
+    assert not [record for record in caplog.records if "Layout Expert" in record.getMessage()]
+
+
+def test_reads_only_what_is_needed_to_find_the_kernel(home, image, made, monkeypatch):
+    """The demo's image has only the pages that are read."""
+    pages, read = set(), standard.FDAddressSpace.read
+
+    def watched(self, address, length):
+        pages.update(range(int(address) >> 12, int(address + length - 1 >> 12) + 1))
+        return read(self, address, length)
+
+    monkeypatch.setattr(standard.FDAddressSpace, "read", watched)
+    assert tasks(open_image(image)) == TASKS
+    assert len(pages) < 80
+
+
+def test_decoys_of_the_banner_are_told_from_the_kernel(home, image, made):
+    content = plugin_image.memory()
+    for place in (0x800000, 0x1400000):
+        content[place + plugin_image.PLACES["linux_banner"]] = plugin_image.BANNER.encode()
+    plugin_image.write_raw(image, content)
+    assert tasks(open_image(image)) == TASKS
+
+
+FAILURES = {
+    "5-level page tables": lambda folder: plugin_image.write_raw(
+        folder / "guest.core", plugin_image.memory(five_levels=True)),
+    "is not in .*guest.core": lambda folder: plugin_image.write_raw(folder / "guest.core", {}),
+    "differs from the kernel in CONFIG_SMP": lambda folder: (folder / "guest.core.config").write_text(
+        plugin_image.CONFIG.replace("CONFIG_SMP=y\n", "")),
+    "architecture i386": lambda folder: (folder / "guest.core.config").write_text("CONFIG_X86_32=y\n"),
+    "sets no CONFIG_ symbol": lambda folder: (folder / "guest.core.config").write_text(""),
+    "guest.core.kallsyms is empty": lambda folder: (folder / "guest.core.kallsyms").write_text(""),
+    "only zeros": lambda folder: (folder / "guest.core.kallsyms").write_text("0000000000000000 T _text\n"),
+    "has no linux_banner": lambda folder: (folder / "guest.core.kallsyms").write_text(
+        plugin_image.kallsyms().replace("linux_banner", "banner")),
+}
+
+
+@pytest.mark.parametrize("message", sorted(FAILURES))
+def test_failure_is_one_line_and_an_exit_code(home, image, tmp_path, message):
+    FAILURES[message](tmp_path)
+    assert_one_line(rekall_command("-f", str(image), "pslist"), message)
+
+
+def test_options_name_what_is_missing(home, image, tmp_path):
+    os.unlink(tmp_path / "guest.core.kallsyms")
+    run = rekall_command("-f", str(image), "--config_file_path", str(tmp_path / "guest.core.config"), "pslist")
+    assert_one_line(run, r"guest.core.kallsyms, .*guest.core.System.map.*--system")
+
+
+def test_options_are_taken_before_files_beside_the_image(home, image, tmp_path):
+    missing = str(tmp_path / "missing.config")
+    assert_one_line(rekall_command("-f", str(image), "--config_file_path", missing, "pslist"), "cannot read .*missing.config")
+
+
+def test_compressed_files_beside_an_image_are_found(tmp_path):
+    (tmp_path / "i.System.map.gz").write_bytes(b"")
+    (tmp_path / "i.config").write_bytes(b"")
+    (tmp_path / "i.pre_ast").mkdir()
+    image = str(tmp_path / "i")
+    assert Named(None, None, None).or_beside(image) == (f"{image}.config", f"{image}.System.map.gz", None)
+    assert Named("c", None, "p").or_beside(image) == ("c", f"{image}.System.map.gz", "p")
+
+
+def test_closed_kcore_says_what_to_do(home, monkeypatch, tmp_path):
+    monkeypatch.setattr(address_spaces, "KCORE", str(tmp_path / "kcore"))
+    rekall = open_image(tmp_path / "kcore")
+    with pytest.raises(plugin.PluginError, match="cannot open .*kcore"):
+        rekall.plugins.load_as().GetPhysicalAddressSpace()
+    # As Rekall's own main() does it.
+    rekall.privileged = True
+    with pytest.raises(SystemExit, match="rekall: cannot open .*kcore"):
+        rekall.plugins.load_as().GetPhysicalAddressSpace()
+
+
+def test_kcore_is_left_to_rekalls_own_address_space(home, image, monkeypatch):
+    plugin_image.write_elf(image, plugin_image.memory())
+    rekall = open_image(image)
+    assert type(rekall.plugins.load_as().GetPhysicalAddressSpace()) is address_spaces.ElfImage
+    monkeypatch.setattr(address_spaces, "_KCORE_SIZE", 0)
+    monkeypatch.setattr(elfcore.KCoreAddressSpace, "__init__", lambda self, **kwargs: self.as_assert(False))
+    assert type(open_image(image).plugins.load_as().GetPhysicalAddressSpace()) is elfcore.Elf64CoreDump
+
+
+def test_plugin_makes_a_profile_of_files_alone(home, image, made, tmp_path, capsys):
+    output = tmp_path / "profile.json"
+    rekal.main(["layout_expert", "--config_file_path", f"{image}.config", "--system", f"{image}.kallsyms",
+                "--pre_ast", "named.past", "--output", str(output)])
+    profile = json.loads(output.read_text())
+    assert profile["$STRUCTS"] == json.loads(json.dumps(plugin_image.STRUCTS))
+    assert profile["$CONSTANTS"]["_text"] == plugin_image.LINK_TEXT
+    table = capsys.readouterr().out
+    assert re.search(r"stage.*seconds.*what.*detail", table)
+    assert re.search(r"^profile .*8 structs", table, re.MULTILINE) and re.search(r"^written ", table, re.MULTILINE)
+    assert not stored(home)
+
+
+def test_plugin_makes_and_stores_the_profile_of_an_image_anew(home, image, made, capsys):
+    for count in (1, 2):
+        rekal.main(["-f", str(image), "layout_expert"])
+        assert re.search(r"^stored .*LayoutExpert/6.1.0-99-amd64/", capsys.readouterr().out, re.MULTILINE)
+        assert len(made) == count and len(stored(home)) == 1
+    rekal.main(["-f", str(image), "pslist"])
+    assert re.search(r"^0x\w+ sleep +9 +7 +1000 ", capsys.readouterr().out, re.MULTILINE)
+    assert len(made) == 2
+
+
+def test_profile_written_by_the_plugin_is_one_that_rekall_loads(home, image, made, tmp_path, capsys):
+    output = str(tmp_path / "profile.json")
+    rekal.main(["-f", str(image), "layout_expert", "--output", output])
+    loaded = session.InteractiveSession().LoadProfile(output)
+    assert loaded.get_obj_offset("task_struct", "comm") == plugin_image.TASK["comm"]
+    assert loaded.object_classes["task_struct"].__module__ == "rekall_layout_expert.plugin.tasks"
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("--config_file_path", "/nowhere/config", "--system", "/nowhere/map", "--output", "profile.json"),
+     "cannot read /nowhere/config"),
+    (("-f", "other.raw"), "config.*--system"),
+])
+def test_plugin_that_fails_says_so_in_one_line(home, tmp_path, arguments, message):
+    (tmp_path / "other.raw").write_bytes(b"x" * 8192)
+    assert_one_line(rekall_command("layout_expert", *arguments), message)
+
+
+def test_help_teaches_every_argument(home):
+    run = rekall_command("layout_expert", "--help")
+    for argument in ("--pre_ast", "--config_file_path", "--system", "--output", "--build", "--structs"):
+        assert argument in run.stdout.split("Plugin layout_expert options")[1]
+
+
+def rekall_command(*arguments):
+    return subprocess.run([sys.executable, "-c", "from rekall.rekal import main; main()", *arguments],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=300)
+
+
+def assert_one_line(run, message):
+    lines = run.stderr.strip().splitlines()
+    assert run.returncode == 1, run.stderr
+    assert len(lines) == 1 and lines[0].startswith("rekall: ") and re.search(message, lines[0]), run.stderr
+    assert not run.stdout.strip()
