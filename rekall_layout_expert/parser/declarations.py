@@ -71,17 +71,33 @@ class Parser:
         self.path = path
         self.line = line
         self.ms_extensions = ms_extensions
+        self._defined = []  # records and enumerations of the current declaration
 
     # translation-unit: { external-declaration }
     def external_declarations(self):
         """Reads everything.  Raises SyntaxProblem at the first thing that is no declaration."""
         try:
             while self.position < self.end:
+                self._defined = []
                 self._external_declaration()
         except (NotConstant, IndexError):
+            self._withdraw()
             raise SyntaxProblem("the declaration is not complete") from None
         except RecursionError:
+            self._withdraw()
             raise SyntaxProblem("the declaration is nested too deeply") from None
+        except SyntaxProblem:
+            self._withdraw()
+            raise
+
+    def _withdraw(self):
+        """Takes back what a declaration defined that then was not understood: an attribute at its end may be lost."""
+        for type_ in self._defined:
+            if isinstance(type_, Enum):
+                self.scope.withdraw_enumerators(type_)
+                type_.enumerators = None
+            else:
+                type_.fields = None
 
     # external-declaration: specifiers [declarator {, declarator}] ; | specifiers declarator function-body
     def _external_declaration(self):
@@ -219,6 +235,7 @@ class Parser:
         record.pack = self.pack
         record.path = self.path
         record.line = self.line
+        self._defined.append(record)
         return record
 
     # members: { specifiers [member-declarator {, member-declarator}] ; } }
@@ -316,6 +333,7 @@ class Parser:
         enum.attributes = attributes + more + self._attributes()
         enum.underlying = underlying
         enum.enumerators = enumerators
+        self._defined.append(enum)
         self.scope.declare_enumerators(enum)
         return enum
 

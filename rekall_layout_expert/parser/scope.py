@@ -56,6 +56,11 @@ class Scope:
         for name, _ in enum.enumerators:
             self.enumerators[name] = enum
 
+    def withdraw_enumerators(self, enum):
+        for name, _ in enum.enumerators:
+            if self.enumerators.get(name) is enum:
+                del self.enumerators[name]
+
     def packed(self, pack, words):
         return packed(pack, self._packs, words)
 
@@ -141,6 +146,6 @@ class Scope:
 
     def _why(self, name, what):
         for declaration, reason in self.problems:
-            if name in declaration.names or declaration.opaque:
+            if name in declaration.names or any(name.lstrip(".") in text for text, _ in declaration.pieces):
                 return "%s: %s:%d: %s" % (what, declaration.path, declaration.line, reason)
         return "%s is not defined in these headers" % what

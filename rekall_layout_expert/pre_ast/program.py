@@ -206,18 +206,19 @@ class _Compiler:
         expecting_enumerator = bool(brackets) and brackets[-1] == "enum" and after in ("{", ",")
         pending_record = None  # names seen since the last struct, union or enum keyword, until its brace or another token
         in_parentheses = 0
+        opaque = 0
 
         def cut(end, flags):
-            nonlocal start, names, depth_at_start, line
+            nonlocal start, names, depth_at_start, line, opaque
             piece = text[start:end]
             stripped = piece.lstrip()
             line += piece.count("\n", 0, len(piece) - len(stripped))
             body = stripped.rstrip()
             if body:
                 found = list(dict.fromkeys(names))
-                program.append([TEXT, line, body, len(brackets) - depth_at_start, flags, found])
+                program.append([TEXT, line, body, len(brackets) - depth_at_start, flags | opaque, found])
                 line += stripped.count("\n")
-            start, names, depth_at_start = end, [], len(brackets)
+            start, names, depth_at_start, opaque = end, [], len(brackets), 0
 
         for match in _PIECE_TOKEN.finditer(text):
             token = match.group()
@@ -230,14 +231,20 @@ class _Compiler:
                         names += ["." + each for each in tags or pending_record[1:]]
                     elif not brackets:
                         kind = self._brace_kind(outline, after)
+                        if kind == "unknown":
+                            opaque = OPAQUE
                         if kind == "record":
                             names += ["." + each for each in outline if is_identifier(each) and each not in _KEYWORDS]
                     else:
                         kind = "other"
+                        if brackets[-1] == "record":
+                            opaque = OPAQUE  # a macro that stands for the head of a record
                     pending_record = None
                     expecting_enumerator = kind == "enum"
                 elif pending_record is not None and token == "(":
                     in_parentheses += 1
+                elif brackets and brackets[-1] == "enum" and not expecting_enumerator and names and after == names[-1]:
+                    opaque = OPAQUE  # a macro call that stands for enumerators
                 if not brackets:
                     outline.append(token)
                 brackets.append(kind)
@@ -298,7 +305,7 @@ class _Compiler:
             called = [before for before, token in zip(tail, tail[1:]) if token == "("]
             if "*" not in tail and all(name.startswith("__") for name in called):
                 return "enum" if outline[keywords[-1]] == "enum" else "record"
-        return "body"
+        return "body" if _FUNCTION_KEYWORDS.intersection(outline) else "unknown"
 
 
 def _condition(keyword, rest):

@@ -161,6 +161,8 @@ class TranslationUnit:
         path = self.headers.find(kind, spelled, self._stack[-1])
         if path is None:
             raise missing(spelled, self._stack[-1], self.headers.search_path)
+        if self._pending is not None:
+            self._pending.opaque = True  # its content is what the file says (X-macros)
         self._enter(path)
 
     def _computed_include(self, text):

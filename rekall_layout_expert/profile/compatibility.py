@@ -12,6 +12,9 @@ from typing import Any, Dict, List, Optional
 # {name: [size in bytes, {member: [offset in bytes, [type, args]]}]}, as in a profile's $STRUCTS.
 Structs = Dict[str, List[Any]]
 
+# The structs that other names are offered for: a profile that wants those must have these.
+SOURCES = ("gate_struct", "idt_bits", "timespec64", "tk_data", "xa_node")
+
 # The x86 interrupt gate's flags, which `struct idt_bits` holds.
 _GATE_FLAGS = "bits"
 

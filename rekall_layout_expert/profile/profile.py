@@ -10,7 +10,7 @@ from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.parser.declarations import SyntaxProblem
 from rekall_layout_expert.parser.scope import NotKnown
 from rekall_layout_expert.parser.types import Array, Atomic, Attributed, Named, Pointer, Record, TypeOf
-from rekall_layout_expert.profile.compatibility import offer_rekall_names
+from rekall_layout_expert.profile.compatibility import SOURCES, offer_rekall_names
 from rekall_layout_expert.profile.kernel import Kernel
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
 from rekall_layout_expert.profile.vtypes import Vtypes
@@ -48,9 +48,10 @@ def make_profile(pre_ast, config, symbols=None, structs="rekall", progress=None)
         vtypes.add_named(name)
     constants = dict(symbols.addresses) if symbols else {}
     offer_rekall_names(vtypes.structs, constants)
+    left_out = {name: reason for name, reason in vtypes.left_out.items() if name not in vtypes.structs and name not in SOURCES}
     stages.done("GENERATED %d structs" % len(vtypes.structs))
     return {
-        "$METADATA": _metadata(kernel, symbols, vtypes),
+        "$METADATA": _metadata(kernel, symbols, left_out),
         "$STRUCTS": vtypes.structs,
         "$CONSTANTS": constants,
         "$ENUMS": vtypes.enums,
@@ -74,7 +75,7 @@ class _Stages:
         self.start = now
 
 
-def _metadata(kernel, symbols, vtypes):
+def _metadata(kernel, symbols, left_out):
     header = kernel.pre_ast.header
     return {
         "Type": "Profile",
@@ -89,7 +90,7 @@ def _metadata(kernel, symbols, vtypes):
         "pre_ast_digest": kernel.pre_ast.digest,
         "symbols": symbols.source if symbols else None,
         "notes": kernel.notes,
-        "left_out": vtypes.left_out,
+        "left_out": left_out,
     }
 
 
@@ -107,7 +108,7 @@ def _selected(kernel, structs):
         names = [tag for tag, type_ in scope.tags.items() if type_.kind != "enum" and type_.fields is not None]
         return sorted(names) + sorted(name for name in scope.typedefs if name not in scope.tags)
     if structs == "rekall":
-        return _with_pointed_to(kernel, used_structs())
+        return _with_pointed_to(kernel, used_structs() + list(SOURCES))
     names = structs.split(",") if isinstance(structs, str) else list(structs)
     names = [name.strip() for name in names if name.strip()]
     if not names:

@@ -23,10 +23,14 @@ class DeclarationIndex:
                     by_name[name] = [declaration]
                 else:
                     known.append(declaration)
-                if name.lstrip(".") in history and unit.macros.is_macro(name.lstrip("."), declaration.pieces[-1][1]):
+                if name.lstrip(".") in history and self._is_renamed(name.lstrip("."), declaration.pieces[0][1]):
                     declaration.opaque = True
             if declaration.opaque:
                 self._opaque.append(declaration)
+
+    def _is_renamed(self, name, moment):
+        macro = self._unit.macros.lookup(name, moment)
+        return macro is not None and macro.body != name
 
     def candidates(self, name):
         """The declarations that may declare `name` (a tag has a leading dot), in their order."""

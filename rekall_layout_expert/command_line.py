@@ -1,0 +1,134 @@
+r"""layout_tool: the stages from the command line, named and logged as in the tool of 2016."""
+
+import argparse
+import sys
+import time
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.version import VERSION
+
+_EPILOG = """examples:
+  layout_tool build_pre_ast --linux_repository_path /usr/src/linux-headers-6.1.0-40-amd64 6.1.pre_ast
+  layout_tool make_profile --config_file_path /boot/config-6.1.0-40-amd64 --system kallsyms 6.1.pre_ast profile.json
+"""
+
+
+def main(arguments=None):
+    """The console script.  Returns the exit code: 0, 1 with one line on stderr, or 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.function(options)
+    except LayoutExpertError as error:
+        print("layout_tool: %s" % error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("layout_tool: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="layout_tool",
+        description="Predicts a Linux kernel's memory layout from its headers and its configuration.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version="layout_tool " + VERSION)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.required = True
+
+    build = commands.add_parser("build_pre_ast", help="prepare a kernel's headers, once per version and architecture")
+    build.add_argument("--source_file_path", metavar="ROOT.c", help="a root of your own; its includes say what is wanted")
+    build.add_argument(
+        "--linux_repository_path",
+        metavar="TREE",
+        required=True,
+        help="an unpacked headers package, an installed one (/lib/modules/RELEASE/build), or full kernel source",
+    )
+    build.add_argument("--arch", default="x86_64", help="as the kernel names it (default: %(default)s)")
+    build.add_argument("out", metavar="OUT", help="the Pre-AST file to write")
+    build.set_defaults(function=_build_pre_ast)
+
+    make = commands.add_parser("make_profile", help="make a Rekall profile from a Pre-AST, a config and symbols")
+    make.add_argument("--config_file_path", metavar="CONFIG", required=True, help="the kernel's config, plain or gzipped")
+    make.add_argument("--system", metavar="SYSTEM_MAP", help="its System.map, or a copy of /proc/kallsyms made as root")
+    make.add_argument(
+        "--structs",
+        default="rekall",
+        help="rekall (what Rekall's plugins need), all, or names separated by commas (default: %(default)s)",
+    )
+    make.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
+    make.add_argument("profile", metavar="PROFILE", help="the profile to write; compressed if it ends in .gz")
+    make.set_defaults(function=_make_profile)
+
+    preprocess = commands.add_parser("preprocess", help="write the pure C that a config leaves, to look at")
+    preprocess.add_argument("--config_file_path", metavar="CONFIG", required=True, help="the kernel's config")
+    preprocess.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
+    preprocess.add_argument("out", metavar="OUT.c", help="the C file to write")
+    preprocess.set_defaults(function=_preprocess)
+    return parser
+
+
+def _log(text):
+    print("%s %s" % (time.strftime("%H:%M:%S"), text), file=sys.stderr)
+
+
+def _build_pre_ast(options):
+    from rekall_layout_expert.pre_ast.builder import build_pre_ast
+    from rekall_layout_expert.pre_ast.storage import write_pre_ast
+
+    start = time.monotonic()
+    pre_ast = build_pre_ast(options.linux_repository_path, options.arch, options.source_file_path, _log)
+    write_pre_ast(pre_ast, options.out)
+    _log("SAVED %s in %.2f s" % (options.out, time.monotonic() - start))
+
+
+def _read_pre_ast(path):
+    from rekall_layout_expert.pre_ast.storage import read_pre_ast
+
+    start = time.monotonic()
+    pre_ast = read_pre_ast(path)
+    _log("LOADING %s: kernel %s in %.2f s" % (path, pre_ast.header["version"], time.monotonic() - start))
+    return pre_ast
+
+
+def _make_profile(options):
+    import gzip
+    import json
+
+    from rekall_layout_expert.files import write_atomically
+    from rekall_layout_expert.profile.profile import make_profile
+
+    start = time.monotonic()
+    profile = make_profile(
+        _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log
+    )
+    data = json.dumps(profile, separators=(",", ":"), sort_keys=True).encode("utf-8")
+    if options.profile.endswith(".gz"):
+        data = gzip.compress(data, 6, mtime=0)
+    write_atomically(options.profile, data)
+    left_out = profile["$METADATA"]["left_out"]
+    for name, reason in sorted(left_out.items()):
+        _log("LEFT OUT %s: %s" % (name, reason))
+    _log(
+        "SAVED %s: %d structs, %d left out, in %.2f s"
+        % (options.profile, len(profile["$STRUCTS"]), len(left_out), time.monotonic() - start)
+    )
+
+
+def _preprocess(options):
+    from rekall_layout_expert.files import write_atomically
+    from rekall_layout_expert.kernel_config import KernelConfig
+    from rekall_layout_expert.preprocessor.text import unit_text
+    from rekall_layout_expert.profile.kernel import Kernel
+
+    start = time.monotonic()
+    kernel = Kernel(_read_pre_ast(options.pre_ast), KernelConfig.read(options.config_file_path), spelling=True)
+    text = unit_text(kernel.unit)
+    write_atomically(options.out, text.encode("utf-8", "surrogateescape"))
+    _log("PREPROCESSED %d files in %.2f s" % (len(kernel.unit.paths), time.monotonic() - start))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
