@@ -4,6 +4,7 @@ The programs under macros/ are C texts, one for each part of the preprocessor; g
 out. Random programs define a handful of macros at random and use them; LAYOUT_EXPERT_SEED=number
 repeats a run, and hypothesis shrinks what differs.
 """
+import functools
 import os
 import random
 import re
@@ -14,10 +15,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+import rekall_layout_expert
 from dwarf import CompilerRefused, can_compile, run_gcc
-from rekall_layout_expert import preprocess
+from kernels import kernel_or_skip
+from rekall_layout_expert import build_pre_ast, preprocess
+from rekall_layout_expert.c_tokens import Pragma
 from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.profile.kernel import Kernel
 
+ROOT = Path(rekall_layout_expert.__file__).parent / "pre_ast" / "root.c"
 PROGRAMS = Path(__file__).with_name("macros")
 INCLUDE_PATHS = [str(PROGRAMS), str(PROGRAMS / "include"), str(PROGRAMS / "later")]
 SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(32))
@@ -205,3 +212,102 @@ def test_random_conditions(condition, counts):
     counts["taken"] += 1
     ours = tokens(preprocess(program))
     assert not differs(ours, gcc), f"LAYOUT_EXPERT_SEED={SEED}\n{program}\n{differs(ours, gcc)}"
+
+
+# Kernels
+
+X86_64 = ("-m64 -mno-sse -mno-mmx -mno-sse2 -mno-3dnow -mno-avx -fcf-protection=none -mno-80387 -mno-fp-ret-in-387 "
+          "-mno-red-zone -mcmodel=kernel -std=gnu11 -fshort-wchar -fno-PIE -O2").split()
+
+
+def kernel_flags(common, own, config):
+    """What the kernel's build gives gcc, from its Makefiles (LINUXINCLUDE, KBUILD_CFLAGS), for an x86_64 tree in two parts."""
+    flags = [*X86_64, "-nostdinc", "-D__KERNEL__"]
+    makefile = (common / "Makefile").read_text()
+    if "-funsigned-char" in makefile:
+        flags.append("-funsigned-char")
+    if "-print-file-name=include" in makefile:
+        flags += ["-isystem", run_gcc(["-print-file-name=include"], "").strip()]
+    # The headers ask for the version of the compiler that built the kernel.
+    for name, number in zip(("__GNUC__", "__GNUC_MINOR__", "__GNUC_PATCHLEVEL__"), config.compiler.version):
+        flags += [f"-U{name}", f"-D{name}={number}"]
+    if config.values.get("CONFIG_FUNCTION_TRACER"):
+        flags.append("-DCC_USING_FENTRY")
+    for place in ("arch/x86/include", "arch/x86/include/generated", "include", "arch/x86/include/uapi",
+                  "arch/x86/include/generated/uapi", "include/uapi", "include/generated/uapi"):
+        flags += [option for tree in (common, own) if (tree / place).is_dir() for option in ("-I", str(tree / place))]
+    for header in ("compiler-version.h", "kconfig.h", "compiler_types.h"):
+        path = common / "include/linux" / header
+        flags += ["-include", str(path)] if path.exists() else []
+    return flags
+
+
+def where_present(root):
+    """The root with each #include under a condition that its header exists."""
+    return re.sub(r"^#include ([<\"].*[>\"])$", r"#if __has_include(\1)\n#include \1\n#endif", root, flags=re.M)
+
+
+def record_definitions(stream):
+    """{tag, or typedef's name of a record without: its tokens from struct or union to the semicolon} at file scope."""
+    found, position, depth = {}, 0, 0
+    while position < len(stream):
+        token = stream[position]
+        if token in ("struct", "union") and not depth:
+            opening, tag = position + 1, None
+            while stream[opening] == "__attribute__":
+                opening = matching(stream, opening + 1) + 1
+            if stream[opening] not in "{(*;,)":
+                tag, opening = stream[opening], opening + 1
+            if stream[opening] == "{":
+                end = matching(stream, opening) + 1
+                last = None
+                while stream[end] not in (";", "="):
+                    if stream[end] in "([{":
+                        end = matching(stream, end)
+                    elif re.match(r"[A-Za-z_]", stream[end]) and stream[end] != "__attribute__":
+                        last = stream[end]
+                    end += 1
+                if tag or last:
+                    found[tag or last] = stream[position:end]
+                position = end
+                continue
+        depth += (token in ("(", "{", "[")) - (token in (")", "}", "]"))
+        position += 1
+    return found
+
+
+def matching(stream, opening):
+    """The position of the bracket that closes the one at `opening`."""
+    depth = 0
+    for position in range(opening, len(stream)):
+        depth += (stream[position] in ("(", "{", "[")) - (stream[position] in (")", "}", "]"))
+        if not depth:
+            return position
+    raise ValueError("a bracket is not closed")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("series, flavour", [
+    ("6.1", "amd64"), ("6.1", "cloud-amd64"), ("5.10", "amd64"), ("6.12", "amd64"), ("7.2", "amd64"),
+])
+def test_kernel_records(series, flavour, capsys):
+    kernel = kernel_or_skip(series, flavour)
+    config = KernelConfig.read(kernel.config)
+    unit = Kernel(pre_ast_of(str(kernel.tree)), config).unit
+    ours = record_definitions([token for declaration in unit.declarations for token in unit.expand(declaration)
+                               if not isinstance(token, Pragma)])
+    root = where_present(ROOT.read_text())
+    text = run_gcc(["-E", "-P", "-w", *kernel_flags(kernel.common, kernel.tree, config)], root)
+    gcc = record_definitions(tokens(re.sub(r"^#.*", "", text, flags=re.M)))
+    with capsys.disabled():
+        print(f"\n{kernel.release}: {len(gcc)} record definitions with {sum(map(len, gcc.values()))} tokens compared "
+              f"with gcc -E")
+    assert len(gcc) > 1500
+    assert not gcc.keys() ^ ours.keys()
+    wrong = {name: differs(ours[name], gcc[name]) for name in gcc if ours[name] != gcc[name]}
+    assert not wrong
+
+
+@functools.lru_cache(maxsize=None)
+def pre_ast_of(tree):
+    return build_pre_ast(tree)
