@@ -107,10 +107,18 @@ class _Types:
             if type_.kind == ARRAY:
                 inner_path += "[]"
             while type_.kind == ARRAY:
-                type_ = self._resolve(self.types[type_.tail[0][0]])
+                number = type_.tail[0][0]
+                type_ = self._resolve(self.types[number])
             # -fms-extensions, with which newer kernels are built, let an anonymous member's type have a name.
-            if type_.kind in (STRUCT, UNION) and not (named and type_.name):
+            if type_.kind in (STRUCT, UNION) and not (named and self._goes_by_a_name(number)):
                 yield from self._members(type_, inner_path + "." if named else path, base + offset)
+
+    def _goes_by_a_name(self, number):
+        """Whether a record is referred to by its tag or by a typedef."""
+        type_ = self.types[number]
+        while type_.kind in TRANSPARENT and type_.kind != TYPEDEF:
+            type_ = self.types[type_.value]
+        return bool(type_.name)
 
     def _resolve(self, type_):
         while type_.kind in TRANSPARENT:

@@ -13,6 +13,7 @@ PROFILE = {"$STRUCTS": {
         "id": [0, ["unsigned int", {}]],
         "busy": [4, ["BitField", {"start_bit": 3, "end_bit": 5, "native_type": "unsigned int"}]],
         "u1": [8, ["__unnamed_1", {}]],
+        "flag": [16, ["signed byte"]],
         "links": [8, ["list_head", {}]],
         "count": [8, ["long", {}]],
         "state": [24, ["Enumeration", {"target": "int", "enum_name": "state"}]],
@@ -20,16 +21,19 @@ PROFILE = {"$STRUCTS": {
             "count": 3, "target": "__unnamed_2", "target_args": {}}}]],
         "refs": [52, ["__unnamed_3", {}]],
     }],
-    "__unnamed_1": [16, {"links": [0, ["list_head", {}]], "count": [0, ["long", {}]]}],
+    "__unnamed_1": [16, {"links": [0, ["list_head", {}]], "count": [0, ["long", {}]],
+                         "u1": [8, ["__unnamed_4", {}]], "flag": [8, ["signed byte"]]}],
     "__unnamed_2": [4, {"x": [0, ["short", {}]], "y": [2, ["unsigned short", {}]]}],
     "__unnamed_3": [4, {"counter": [0, ["int", {}]]}],
+    "__unnamed_4": [1, {"flag": [0, ["signed byte"]]}],
 }}
 
 LAYOUT = {
     "list_head": (16, {"next": (0, None, 8), "prev": (64, None, 8)}),
     "thing": (64, {
         "id": (0, None, 4), "busy": (35, 2, None), "links": (64, None, 16), "count": (64, None, 8),
-        "state": (192, None, 4), "pairs": (224, None, 24), "pairs[].x": (224, None, 2), "pairs[].y": (240, None, 2),
+        "flag": (128, None, 1), "state": (192, None, 4),
+        "pairs": (224, None, 24), "pairs[].x": (224, None, 2), "pairs[].y": (240, None, 2),
         "refs": (416, None, 4), "refs.counter": (416, None, 4),
     }),
 }
@@ -50,7 +54,7 @@ def test_a_profile_in_the_neutral_form():
 
 def test_a_right_layout():
     comparison = Comparison(LAYOUT, TRUTH)
-    assert (comparison.records, comparison.members, comparison.wrong) == (2, 12, [])
+    assert (comparison.records, comparison.members, comparison.wrong) == (2, 13, [])
 
 
 @pytest.mark.parametrize("member, wrong", [
@@ -95,10 +99,19 @@ def test_what_the_truth_lacks_is_not_compared():
     assert (comparison.records, comparison.members, comparison.not_in_truth) == (1, 2, ["thing"])
 
 
+def test_a_truth_without_members_tells_the_size():
+    comparison = Comparison(LAYOUT, dict(TRUTH, list_head=[(16, {})]))
+    assert (comparison.records, comparison.size_only, comparison.wrong) == (2, ["list_head"], [])
+    assert comparison.members == len(LAYOUT["thing"][1])
+    assert Comparison(LAYOUT, dict(TRUTH, list_head=[(8, {})])).wrong
+
+
 def test_names_offered_besides_are_held_against_what_they_stand_for():
-    ours = {"list": (16, dict(LAYOUT["list_head"][1], following=(0, None, 8)))}
-    offered = {"list": "list_head", ("list", "following"): "next"}
-    assert Comparison(ours, TRUTH, offered).wrong == []
-    assert Comparison(ours, TRUTH, {**offered, ("list", "following"): "prev"}).wrong == [
-        Difference("list", "following", (0, None, 8), (64, None, 8))]
-    assert [difference.member for difference in Comparison(ours, TRUTH, {"list": "list_head"}).wrong] == ["following"]
+    ours = {"links": (16, dict(LAYOUT["list_head"][1], last=(64, None, 8))), "thing": LAYOUT["thing"]}
+    names, members = {"links": "list_head"}, {("links", "last"): [("list_head", "prev")]}
+    assert Comparison(ours, TRUTH, names, members).wrong == []
+    assert [difference.member for difference in Comparison(ours, TRUTH, names).wrong] == ["last"]
+    steps = [("thing", "links"), ("list_head", "prev")]
+    assert Comparison(ours, TRUTH, names, {("links", "last"): steps}).wrong == [
+        Difference("links", "last", (64, None, 8), (128, None, 8))]
+    assert Comparison(ours, TRUTH, names, {("links", "last"): steps + [("list_head", "absent")]}).wrong
