@@ -154,3 +154,21 @@ def write_elf(path, content, size=48 * MEGABYTE):
                     file.seek(position + address - start)
                     file.write(data)
             position += end - start
+
+
+def write_kcore(path, content, size=48 * MEGABYTE, physical_addresses=True):
+    """As /proc/kcore: direct mapping, the kernel's text once more, and vmalloc()ed memory, which is nowhere."""
+    virtual = 0xFFFF888000000000
+    nowhere = (1 << 64) - 1
+    segments = (
+        (virtual + 0x1000, 0x1000, 4096, MEGABYTE), (0xFFFFC90000000000, nowhere, 0, 4096),
+        (virtual + 2 * MEGABYTE, 2 * MEGABYTE, 4096 + MEGABYTE, size), (LINK_TEXT, 0x2200000, 0, 4096),
+    )
+    with open(path, "wb") as file:
+        file.write(struct.pack("<16s2HI3QI6H", b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, 64, 0, 0, 64, 56, len(segments), 0, 0, 0))
+        for at, physical, offset, length in segments:
+            file.write(struct.pack("<2I6Q", 1, 4, offset, at, physical if physical_addresses else 0, length, length, 0))
+        file.truncate(4096 + MEGABYTE + size)
+        for address, data in content.items():
+            file.seek(4096 + MEGABYTE + address - 2 * MEGABYTE)
+            file.write(data)

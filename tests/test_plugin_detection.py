@@ -282,13 +282,43 @@ def test_closed_kcore_says_what_to_do(home, monkeypatch, tmp_path):
         rekall.plugins.load_as().GetPhysicalAddressSpace()
 
 
-def test_kcore_is_left_to_rekalls_own_address_space(home, image, monkeypatch):
+def test_kcore_is_mapped_by_its_program_headers(home, image, monkeypatch):
+    monkeypatch.setattr(address_spaces, "_KCORE_SIZE", 1 << 20)
+    plugin_image.write_kcore(image, plugin_image.memory())
+    memory = open_image(image).plugins.load_as().GetPhysicalAddressSpace()
+    assert type(memory) is address_spaces.KCore and memory.volatile
+    assert [(run.start, run.end) for run in memory.get_mappings()] == [
+        (0x1000, 0x1000 + plugin_image.MEGABYTE), (2 * plugin_image.MEGABYTE, 50 * plugin_image.MEGABYTE)]
+    banner = plugin_image.BANNER.encode()
+    assert memory.read(0x2200000 + plugin_image.PLACES["linux_banner"], len(banner)) == banner
+
+
+def test_kcore_without_physical_addresses_is_left_to_rekall(home, image, monkeypatch):
+    monkeypatch.setattr(address_spaces, "_KCORE_SIZE", 1 << 20)
+    tried = watch_rekalls_kcore(monkeypatch)
+    plugin_image.write_kcore(image, plugin_image.memory(), physical_addresses=False)
+    open_image(image).plugins.load_as().GetPhysicalAddressSpace()
+    assert type(tried[0]) is standard.FileAddressSpace
+
+
+def test_elf_image_is_never_taken_for_kcore(home, image, monkeypatch):
+    tried = watch_rekalls_kcore(monkeypatch)
     plugin_image.write_elf(image, plugin_image.memory())
-    rekall = open_image(image)
-    assert type(rekall.plugins.load_as().GetPhysicalAddressSpace()) is address_spaces.ElfImage
-    monkeypatch.setattr(address_spaces, "_KCORE_SIZE", 0)
-    monkeypatch.setattr(elfcore.KCoreAddressSpace, "__init__", lambda self, **kwargs: self.as_assert(False))
-    assert type(open_image(image).plugins.load_as().GetPhysicalAddressSpace()) is elfcore.Elf64CoreDump
+    assert type(open_image(image).plugins.load_as().GetPhysicalAddressSpace()) is address_spaces.ElfImage
+    # Another one on top of it is not asked for.
+    assert [type(base) for base in tried] == [address_spaces.ElfImage]
+
+
+def watch_rekalls_kcore(monkeypatch):
+    """The list of what Rekall's own class was to be laid on; it always declines."""
+    tried = []
+
+    def decline(self, base, session):
+        tried.extend([base] if base else [])
+        self.as_assert(False)
+
+    monkeypatch.setattr(elfcore.KCoreAddressSpace, "__init__", decline)
+    return tried
 
 
 def test_plugin_makes_a_profile_of_files_alone(home, image, made, tmp_path, capsys):

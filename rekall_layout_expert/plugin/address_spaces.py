@@ -18,6 +18,9 @@ from rekall_layout_expert.plugin.failure import give_up
 KCORE = "/proc/kcore"
 # The whole address space, so 128 TB and more; no image is as large.
 _KCORE_SIZE = 1 << 45
+# The physical address of what has none, as vmalloc()ed memory.
+_NOT_PHYSICAL = (1 << 64) - 1
+_START_KERNEL_MAP = 0xFFFFFFFF80000000
 
 
 class KCoreCheck(addrspace.BaseAddressSpace):
@@ -38,6 +41,30 @@ class KCoreCheck(addrspace.BaseAddressSpace):
         raise addrspace.ASAssertionError(f"{KCORE} is readable")
 
 
+class KCore(elfcore.KCoreAddressSpace):
+    """/proc/kcore of a kernel since 4.11, whose program headers state physical addresses.
+
+    Rekall infers them from /proc/iomem, and passes over all memory whose start there is not on a
+    page: of machines with EFI, much of it. Older kernels are left to Rekall.
+    """
+
+    order = elfcore.KCoreAddressSpace.order - 2
+    __image = True
+
+    def __init__(self, **kwargs):
+        # Not the immediate parent's: what that would do is done here.
+        super(elfcore.KCoreAddressSpace, self).__init__(**kwargs)
+        self.as_assert(_is_kcore(self.base), f"Not {KCORE}")
+        self.volatile = True
+        self.runs.clear()
+        segments = [segment for segment in self.elf64_hdr.e_phoff if segment.p_type == "PT_LOAD"]
+        self.as_assert(any(segment.p_paddr == _NOT_PHYSICAL for segment in segments), "No physical addresses")
+        for segment in segments:
+            # The text is part of the memory that is directly mapped.
+            if segment.p_paddr != _NOT_PHYSICAL and segment.p_vaddr < _START_KERNEL_MAP:
+                self.add_run(int(segment.p_paddr), int(segment.p_offset), int(segment.p_memsz))
+
+
 class ElfImage(elfcore.Elf64CoreDump):
     """An ELF core image.
 
@@ -50,8 +77,12 @@ class ElfImage(elfcore.Elf64CoreDump):
 
     def check_file(self):
         super().check_file()
-        handle = getattr(self.base, "fhandle", None)
-        self.as_assert(handle and os.fstat(handle.fileno()).st_size < _KCORE_SIZE, f"This is {KCORE}")
+        self.as_assert(not _is_kcore(self.base), f"This is {KCORE}")
+
+
+def _is_kcore(space) -> bool:
+    handle = getattr(space, "fhandle", None)
+    return bool(handle) and os.fstat(handle.fileno()).st_size >= _KCORE_SIZE
 
 
 class LimeImage(addrspace.RunBasedAddressSpace):
