@@ -9,6 +9,7 @@ A tree is one of
     ("number", text)  ("char", text)  ("name", identifier)  ("string", text)
     ("unary", operator, tree)  ("binary", operator, tree, tree)  ("conditional", tree, tree | None, tree)
     ("cast", type, tree)  ("sizeof", type)  ("sizeof-expression", tree)  ("alignof", type)  ("alignof-expression", tree)
+    ("least-alignof", type)  ("least-alignof-expression", tree)
     ("call", tree, [tree])  ("member", tree, name)  ("arrow", tree, name)  ("index", tree, tree)
     ("offsetof", type, designator tree)  ("types-compatible", type, type)  ("choose", tree, tree, tree)
     ("comma", tree, tree)  ("compound", type)  ("generic", tree, [(type | None, tree)])  ("opaque", reason)
@@ -107,7 +108,7 @@ class ExpressionReader:
             return ("unary", token, self._unary())
         if token in ("sizeof", "_Alignof", "__alignof__", "__alignof"):
             self.position += 1
-            kind = "sizeof" if token == "sizeof" else "alignof"
+            kind = {"sizeof": "sizeof", "_Alignof": "least-alignof"}.get(token, "alignof")
             if self._peek() == "(":
                 type_, end = self._type_at(self.position + 1)
                 if type_ is not None and self.tokens[end : end + 1] == [")"]:
@@ -270,6 +271,7 @@ class Arithmetic:
         self.int_bits = int_bits
         self.long_bits = long_bits
         self.char_unsigned = char_unsigned
+        self.is_preprocessing = int_bits == 64
 
     def number(self, text):
         """The value of an integer constant (C11 6.4.4.1: the first type of its list that holds it)."""
@@ -358,8 +360,11 @@ class Arithmetic:
         if operator in ("<<", ">>"):
             number, bits, unsigned = self.promote(left)
             count = right[0]
+            if count < 0 and self.is_preprocessing:
+                operator, count = "><"[operator == ">>"] * 2, -count  # GCC's num_lshift: the other way
             if not 0 <= count < bits:
-                # Undefined in C; GCC folds the shifts by too much that headers hold in dead branches to 0.
+                if not self.is_preprocessing:
+                    raise NotConstant("a shift by %d" % count)
                 if operator == "<<" or number >= 0:
                     return 0, bits, unsigned
                 return -1, bits, unsigned

@@ -21,7 +21,7 @@ def layout(source, *, defines=None, include_paths=(), target="x86_64", names=Non
     abi = find_abi(target)
     headers = DirectoryHeaders(source, include_paths)
     unit = TranslationUnit(headers, Compiler(target), headers.MAIN, defines)
-    scope = Scope(DeclarationIndex(unit), unit.expand)
+    scope = Scope(DeclarationIndex(unit, all_opaque=True), unit.expand)
     scope.read_all()
     vtypes = Vtypes(Layouts(scope, abi))
     for name in names if names is not None else record_names(scope):

@@ -28,6 +28,8 @@ LAYOUT_ATTRIBUTES = frozenset((
     "warn_if_not_aligned", "randomize_layout", "no_randomize_layout", "btf_ignore",
 ))  # fmt: skip
 
+# Those that make another type of the type they are applied to.
+_TYPE_ATTRIBUTES = ("mode", "vector_size")
 _QUALIFIERS = frozenset((
     "const", "volatile", "restrict", "__const", "__const__", "__volatile", "__volatile__", "__restrict",
     "__restrict__", "__extension__", "static", "extern", "register", "auto", "inline", "__inline", "__inline__",
@@ -115,17 +117,15 @@ class Parser:
         if self._accept(";"):
             return
         while True:
-            name, type_, own = self._declarator(base)
-            own = own + self._after_declarator()
+            name, type_ = self._declarator(base)
+            own = self._after_declarator()
             if self._peek() == "{" and isinstance(type_, Function):
                 self._skip_group()
                 return
             if name is None:
                 raise self._problem("a name")
             if is_typedef:
-                if attributes or own:
-                    type_ = Attributed(type_, attributes + own)
-                self.scope.declare_typedef(name, type_)
+                self.scope.declare_typedef(name, _with_attributes(type_, attributes + own))
             else:
                 self.scope.declare_object(name, type_)
             if self._accept("="):
@@ -273,23 +273,29 @@ class Parser:
     def _is_anonymous_member(self, type_):
         if isinstance(type_, Record):
             return (type_.tag is None and type_.fields is not None) or self.ms_extensions
+        if isinstance(type_, Named) and not self.scope.is_typedef(type_.name):
+            raise SyntaxProblem("the member %s has no type" % type_.name)  # implicit int
         return isinstance(type_, Named) and self.ms_extensions
 
     # member-declarator: declarator [: width] [attributes] | : width [attributes]
     def _member_declarator(self, base, attributes):
         if self._peek() == ":":
-            name, type_, own = None, base, []
+            name, type_ = None, base
         else:
-            name, type_, own = self._declarator(base)
+            name, type_ = self._declarator(base)
         width = None
         if self._accept(":"):
             start = self.position
             self._skip_until((",", ";", "}") + _ATTRIBUTE)
             width = self.tokens[start : self.position]
-        own = own + self._attributes()
+        attributes = attributes + self._attributes()
         if name is None and width is None:
             raise self._problem("a member name")
-        return Field(name, type_, width, attributes + own)
+        changing = [each for each in attributes if each[0] in _TYPE_ATTRIBUTES]
+        if changing:
+            type_ = _with_attributes(type_, changing)
+            attributes = [each for each in attributes if each[0] not in _TYPE_ATTRIBUTES]
+        return Field(name, type_, width, attributes)
 
     # enum: enum [attributes] [tag] [: type] [ { enumerator {, enumerator} [,] } [attributes] ]
     def _enum(self):
@@ -339,27 +345,23 @@ class Parser:
 
     # declarator: { * {qualifier | attribute} } ( identifier | ( declarator ) ) { [ count ] | ( parameters ) }
     def _declarator(self, type_, abstract=False):
-        """(name | None, type, attributes of the declared thing) of a declarator on top of `type_`."""
+        """(name | None, type) of a declarator on top of `type_`."""
         tokens = self.tokens
-        attributes = []
         while self.position < self.end:
             token = tokens[self.position]
             if token == "*":
                 self.position += 1
                 type_ = Pointer(type_)
-                attributes = []
             elif token in _QUALIFIERS:
                 self.position += 1
             elif token == "_Atomic":
                 self.position += 1
                 type_ = Atomic(type_)
             elif token in _ATTRIBUTE:
+                # Inside a declarator they belong to the type so far (GCC's grokdeclarator, cdk_attrs).
                 found = self._attributes()
-                if isinstance(type_, Pointer) or isinstance(type_, Attributed) and attributes:
-                    if found:
-                        type_ = Attributed(type_, found)
-                else:
-                    attributes += found
+                if found:
+                    type_ = Attributed(type_, found)
             else:
                 break
         name = None
@@ -390,12 +392,11 @@ class Parser:
         if inner is not None:
             behind, end = self.position, self.end
             self.position, self.end = inner
-            name, type_, more = self._declarator(type_, abstract)
-            attributes += more
+            name, type_ = self._declarator(type_, abstract)
             if self.position != self.end:
                 raise self._problem("')'")
             self.position, self.end = behind, end
-        return name, type_, attributes
+        return name, type_
 
     def _opens_declarator(self, abstract):
         following = self._peek(1)
@@ -419,10 +420,10 @@ class Parser:
     def type_name(self):
         """Reads a type name at the current position."""
         base, _, attributes = self._specifiers()
-        name, type_, more = self._declarator(base, abstract=True)
+        name, type_ = self._declarator(base, abstract=True)
         if name is not None:
             raise self._problem("an abstract declarator")
-        return Attributed(type_, attributes + more) if attributes or more else type_
+        return _with_attributes(type_, attributes)
 
     def _type_name_in(self, tokens):
         parser = Parser(tokens, self.scope, self.pack, self.path, self.line, self.ms_extensions)
@@ -508,6 +509,25 @@ class Parser:
     def _skip_to_semicolon(self):
         self._skip_until((";",))
         self._expect(";")
+
+
+def _with_attributes(type_, attributes):
+    """`type_` with attributes; vector_size goes to the innermost element, as GCC applies it."""
+    vectors = [each for each in attributes if each[0] == "vector_size"]
+    others = [each for each in attributes if each[0] != "vector_size"]
+    if vectors:
+        type_ = _innermost(type_, vectors)
+    return Attributed(type_, others) if others else type_
+
+
+def _innermost(type_, attributes):
+    if isinstance(type_, Array):
+        return Array(_innermost(type_.element, attributes), type_.count)
+    if isinstance(type_, Pointer):
+        return Pointer(_innermost(type_.target, attributes))
+    if isinstance(type_, Function):
+        return Function(_innermost(type_.result, attributes))
+    return Attributed(type_, attributes)
 
 
 _BASES = {}

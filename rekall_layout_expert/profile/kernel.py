@@ -112,6 +112,8 @@ class Kernel:
         ):
             if values.get(symbol) == "y":
                 defines[macro] = "1"
+        if values.get("CONFIG_X86_X32") == "y":  # a probe of the linker before 5.18, which every x86-64 one passes
+            defines["CONFIG_X86_X32_ABI"] = "1"
         if values.get("CONFIG_FUNCTION_TRACER") == values.get("CONFIG_HAVE_FENTRY") == "y":
             defines["CC_USING_FENTRY"] = "1"
         return defines

@@ -200,6 +200,11 @@ class Constants:
         if integral is None:
             raise NotConstant("a cast to a type that is no integer")
         bits, unsigned = integral
+        if operand[0] == "number" and _floating_type(operand[1]):
+            value = int(float(operand[1].rstrip("fFlL")))
+            if wrap(value, bits, unsigned) != value:
+                raise NotConstant("a cast of %s, which does not fit" % operand[1])
+            return value, bits, unsigned
         return wrap(self.fold(operand)[0], bits, unsigned), bits, unsigned
 
     def _fold_sizeof(self, type_):
@@ -214,8 +219,32 @@ class Constants:
     def _fold_alignof(self, type_):
         return self.layouts.measure(type_).alignment // 8, self.size_bits, True
 
+    def _fold_least_alignof(self, type_):
+        return self.layouts.least_alignment(type_) // 8, self.size_bits, True
+
     def _fold_alignof_expression(self, operand):
-        return self._fold_alignof(self.type_of(operand))
+        return self._alignof_expression(operand, self._fold_alignof)
+
+    def _fold_least_alignof_expression(self, operand):
+        return self._alignof_expression(operand, self._fold_least_alignof)
+
+    def _alignof_expression(self, operand, of_type):
+        """Of a member its own alignment counts, of any other expression its type's (GCC: c_alignof_expr)."""
+        if operand[0] in ("member", "arrow"):
+            owner = self._target(operand[1]) if operand[0] == "arrow" else self.type_of(operand[1])
+            _, field = self.layouts.find_member(self._record(owner, operand[2]), operand[2])
+            if field.width is not None:
+                raise NotConstant("the alignment of a bit-field")
+            return max(field.alignment // 8, 1), self.size_bits, True
+        if operand[0] == "name":
+            raise NotConstant("the alignment of the object %s" % operand[1])
+        return of_type(self.type_of(operand))
+
+    def _record(self, type_, member):
+        record = self.layouts.resolve(type_)
+        if not isinstance(record, Record):
+            raise NotConstant("'%s' is asked of what is no record" % member)
+        return record
 
     def _fold_offsetof(self, type_, designator):
         offset, _ = self._designate(type_, designator)
@@ -239,10 +268,7 @@ class Constants:
         raise NotConstant("offsetof of no member")
 
     def _member(self, type_, name):
-        record = self.layouts.resolve(type_)
-        if not isinstance(record, Record):
-            raise NotConstant("'%s' is asked of what is no record" % name)
-        bit_offset, field = self.layouts.find_member(record, name)
+        bit_offset, field = self.layouts.find_member(self._record(type_, name), name)
         if field.width is not None:
             raise NotConstant("the address of the bit-field %s" % name)
         return bit_offset // 8, field.type
@@ -362,8 +388,7 @@ class Constants:
         kind = tree[0]
         if kind == "name":
             if tree[1] in self._local or self.scope.find_enumerator(tree[1]) is not None:
-                return self._integer(*self.fold(tree)[1:])
-            return self.scope.find_object(tree[1])
+                return self.scope.find_object(tree[1])
         if kind == "string":
             wide = tree[1][0] != '"' and not tree[1].startswith("u8")
             if wide or "\\" in tree[1]:
@@ -373,10 +398,7 @@ class Constants:
             return tree[1]
         if kind in ("member", "arrow"):
             owner = self._target(tree[1]) if kind == "arrow" else self.type_of(tree[1])
-            record = self.layouts.resolve(owner)
-            if not isinstance(record, Record):
-                raise NotConstant("'%s' is asked of what is no record" % tree[2])
-            return self.layouts.find_member(record, tree[2])[1].type
+            return self.layouts.find_member(self._record(owner, tree[2]), tree[2])[1].type
         if kind == "index":
             return self._target(tree[1])
         if kind == "unary" and tree[1] == "*":
@@ -400,11 +422,13 @@ class Constants:
             return self._promoted(self.type_of(tree[2]))
         if kind == "binary":
             return self._type_of_binary(*tree[1:])
-        if kind in ("number", "char", "sizeof", "sizeof-expression", "alignof", "alignof-expression", "offsetof",
-                    "types-compatible"):  # fmt: skip
-            if kind == "number" and not tree[1][:2] in ("0x", "0X") and any(each in tree[1] for each in ".eEpP"):
-                raise NotConstant("the type of a floating constant")
-            return self._integer(*self.fold(tree)[1:])
+        if kind == "number":
+            return Base(_floating_type(tree[1]) or self._number_type(tree[1]))
+        if kind in ("char", "types-compatible"):
+            return Base("int")
+        if kind in ("sizeof", "sizeof-expression", "alignof", "alignof-expression", "least-alignof",
+                    "least-alignof-expression", "offsetof"):  # fmt: skip
+            return self._size_type()
         raise NotConstant("the type of %s" % (tree[1] if kind == "opaque" else "an expression"))
 
     def _type_of_call(self, tree):
@@ -442,22 +466,47 @@ class Constants:
         raise NotConstant("the type of '?:'")
 
     def _arithmetic_type(self, a, b):
+        """The usual arithmetic conversions (C11 6.3.1.8) of two types; rank counts, not width alone."""
         names = [type_.name for type_ in (a, b) if isinstance(type_, Base)]
         for name in ("long double", "double", "float"):
             if name in names:
                 return Base(name)
-        first, second = self.layouts.measure(a).integral, self.layouts.measure(b).integral
-        if first is None or second is None:
+        first, second = self._promoted(a).name, self._promoted(b).name
+        if first not in _RANKS or second not in _RANKS:
             raise NotConstant("the type of an operation")
-        return self._integer(*self.arithmetic.convert((0,) + first, (0,) + second)[2:])
+        low, high = sorted((first, second), key=_RANKS.__getitem__)
+        if low.startswith("unsigned") and not high.startswith("unsigned"):
+            if self.layouts.abi.basic[low][0] >= self.layouts.abi.basic[high][0]:
+                high = "unsigned " + high
+        return Base(high)
 
     def _promoted(self, type_):
+        """Integer promotion (C11 6.3.1.1p2) of a type; others stay."""
+        resolved = self.layouts.resolve(type_)
         integral = self.layouts.measure(type_).integral
         if integral is None:
-            return type_
-        return self._integer(*self.arithmetic.promote((0,) + integral)[1:])
+            return resolved
+        bits, unsigned = integral
+        if bits < self.arithmetic.int_bits:
+            return Base("int")
+        if isinstance(resolved, Base) and resolved.name in _RANKS:
+            return resolved
+        return self._integer(bits, unsigned)
+
+    def _number_type(self, text):
+        """The name of an integer constant's type: the first of its list (C11 6.4.4.1p5) that holds it."""
+        _, bits, unsigned = self.arithmetic.number(text)
+        longs = text.lower().count("l")
+        for name, width in (("int", 32), ("long", self.arithmetic.long_bits), ("long long", 64))[longs:]:
+            if width == bits:
+                return ("unsigned " if unsigned else "") + name
+        raise NotConstant("the type of %s" % text)
+
+    def _size_type(self):
+        return Base("unsigned long" if self.size_bits == 64 else "unsigned int")
 
     def _integer(self, bits, unsigned):
+        """The type of that width that comes first in rank."""
         if bits <= self.arithmetic.int_bits:
             name = "int"
         elif bits == self.arithmetic.long_bits:
@@ -467,6 +516,23 @@ class Constants:
         else:
             name = "__int128"
         return Base(("unsigned " if unsigned else "") + name)
+
+
+# Integer types by conversion rank, each unsigned one above its signed one.
+_RANKS = {
+    name: rank
+    for rank, name in enumerate((
+        "int", "unsigned int", "long", "unsigned long", "long long", "unsigned long long", "__int128",
+        "unsigned __int128",
+    ))
+}  # fmt: skip
+
+
+def _floating_type(text):
+    """The type of a floating constant, None for an integer constant."""
+    if text[:2] in ("0x", "0X") or not any(each in text for each in ".eE"):
+        return None
+    return {"f": "float", "l": "long double"}.get(text[-1].lower(), "double")
 
 
 _BIT_BUILTINS = {

@@ -27,7 +27,11 @@ _LARGEST_BITS = 1 << 63
 _MODES = {
     "QI": 8, "byte": 8, "HI": 16, "SI": 32, "DI": 64, "TI": 128, "word": None, "pointer": None, "unwind_word": None,
 }  # fmt: skip
-_FLOAT_MODES = {"SF": "float", "DF": "double", "XF": "long double", "TF": "_Float128", "HF": "_Float16"}
+_FLOAT_MODES = {
+    "SF": "float", "DF": "double", "XF": "long double", "TF": "_Float128", "HF": "_Float16", "SC": "_Complex float",
+    "DC": "_Complex double", "XC": "_Complex long double", "TC": "_Complex _Float128",
+}  # fmt: skip
+_DOUBLES = ("double", "_Float64", "_Float32x")  # GCC's DFmode
 
 
 class Measure:
@@ -54,12 +58,13 @@ class PlacedField:
     """A member in its place.
 
     name: None for an anonymous record; type: see `parser.types`; bit_offset: from the start of the record; width: of a
-    bit-field in bits, None for other members.
+    bit-field in bits, None for other members; alignment: the member's own, in bits (DECL_ALIGN).
     """
 
-    __slots__ = ("name", "type", "bit_offset", "width")
+    __slots__ = ("name", "type", "bit_offset", "width", "alignment")
 
-    def __init__(self, name, type_, bit_offset, width):
+    def __init__(self, name, type_, bit_offset, width, alignment):
+        self.alignment = alignment
         self.name = name
         self.type = type_
         self.bit_offset = bit_offset
@@ -144,11 +149,11 @@ class Layouts:
             raise NotKnown("the type %s does not exist on %s" % (name, self.abi.name))
         size, alignment = figures
         if part is not name:
-            category = "double" if part == "double" else "integer" if self._is_integer(part) else "other"
+            category = "double" if part in _DOUBLES else "integer" if self._is_integer(part) else "other"
             return Measure(2 * size, alignment, category=category)
         if self._is_integer(name):
             return Measure(size, alignment, category="integer", integral=(size, self.is_unsigned(name)))
-        return Measure(size, alignment, category="double" if name == "double" else "other")
+        return Measure(size, alignment, category="double" if name in _DOUBLES else "other")
 
     @staticmethod
     def _is_integer(name):
@@ -183,7 +188,8 @@ class Layouts:
                 size = 8 * self.constants.value(arguments or [])
                 if size <= 0 or size & (size - 1):
                     raise NotKnown("a vector of %d bits" % size)
-                measure = Measure(size, size)
+                # Without vector registers a vector that fits an integer register has an integer's machine mode.
+                measure = Measure(size, size, category="integer" if size <= 64 else "other")
             elif name == "mode":
                 measure = self._measure_mode(measure, arguments)
             elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
@@ -293,6 +299,13 @@ class Layouts:
                 raise NotKnown("%s: %s" % (field.name or "an anonymous member", error)) from None
         return state.finish()
 
+    def least_alignment(self, type_):
+        """The alignment in bits of a type inside a record, which is what _Alignof tells (GCC: min_align_of_type)."""
+        measure = self.measure(type_)
+        if measure.user:
+            return measure.alignment
+        return self.abi.field_alignment(measure.category, min(measure.alignment, self.abi.biggest))
+
     def find_member(self, record, name):
         """(bit offset, PlacedField) of a member by name, also inside anonymous ones.  Raises NotKnown."""
         for field in self.record(record).fields:
@@ -355,7 +368,7 @@ class _Placement:
         is_bit_field, desired, field_user = self._declared_alignment(measure, width, packed, asked, known)
         self._raise_record_alignment(field, measure, width, packed, desired, field_user)
         if self.is_union:
-            self._add(field, 0, width)
+            self._add(field, 0, width, desired)
             self.size = max(self.size, -(-(size or 0) // 8) * 8)
             return
         known = known or max(self.abi.biggest, self.alignment)
@@ -373,7 +386,7 @@ class _Placement:
             self.position += _up(within, self._type_alignment(measure)) - within
         if is_bit_field and width and not packed and not self.maximum:
             self.user |= measure.user
-        self._add(field, self.position, width)
+        self._add(field, self.position, width, desired)
         self.position += size or 0
 
     def _width(self, field, measure):
@@ -465,10 +478,10 @@ class _Placement:
         offset = self.position % alignment
         return -(-(offset + width) // alignment) > measure.size // alignment
 
-    def _add(self, field, bit_offset, width):
+    def _add(self, field, bit_offset, width, alignment):
         if field.name is None and width is not None:
             return  # an unnamed bit-field is padding
-        self.fields.append(PlacedField(field.name, field.type, bit_offset, width))
+        self.fields.append(PlacedField(field.name, field.type, bit_offset, width, alignment))
 
     def finish(self):
         """GCC: finish_record_layout."""

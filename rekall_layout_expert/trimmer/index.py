@@ -9,9 +9,12 @@ import re
 
 
 class DeclarationIndex:
-    """The declarations of a `TranslationUnit` by the names they may declare (see `pre_ast.program`)."""
+    """The declarations of a `TranslationUnit` by the names they may declare (see `pre_ast.program`).
 
-    def __init__(self, unit):
+    all_opaque: for text that was not prepared by the Pre-AST builder, which marks the callers of such macros.
+    """
+
+    def __init__(self, unit, all_opaque=False):
         self._by_name = by_name = {}
         self._unit = unit
         self._opaque = []
@@ -25,6 +28,7 @@ class DeclarationIndex:
                     known.append(declaration)
                 if name.lstrip(".") in history and self._is_renamed(name.lstrip("."), declaration.pieces[0][1]):
                     declaration.opaque = True
+            declaration.opaque |= all_opaque
             if declaration.opaque:
                 self._opaque.append(declaration)
 
