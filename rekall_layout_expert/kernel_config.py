@@ -20,6 +20,8 @@ _ASSIGNMENT = re.compile(r"^(CONFIG_\w+)=(.*?)\s*$", re.ASCII | re.MULTILINE)
 # "# Linux/x86 6.1.0 Kernel Configuration"; until 2.6.38 "# Linux kernel version: 2.6.32".
 _HEAD = re.compile(r"^# Linux(?:/\S+ (\S+) Kernel Configuration| kernel version: (\S+))", re.MULTILINE)
 
+_COMPILER_VERSION = re.compile(r"[0-9]{5,7}\Z")
+
 # Each architecture's own Kconfig symbol, the more specific first, and the name the kernel's build
 # gives it (i386 and x86_64 are its sub-architectures' names). User-mode Linux also sets its host's.
 _ARCHITECTURES = (
@@ -88,7 +90,7 @@ class KernelConfig:
         for name in ("gcc", "clang"):
             if f"CONFIG_CC_IS_{name.upper()}" in self.values:
                 number = self.values.get(f"CONFIG_{name.upper()}_VERSION", "")
-                if number.isdigit():  # 120200 is 12.2.0
+                if _COMPILER_VERSION.match(number):  # 120200 is 12.2.0
                     return Compiler(name, (int(number) // 10000, int(number) // 100 % 100, int(number) % 100))
         return None
 

@@ -4,16 +4,21 @@ import gzip
 import io
 import os
 import struct
+import tempfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host import find_host
+from rekall_layout_expert.host.config import misfit_of
 from rekall_layout_expert.host.image import ImageFile, find_banners, find_configs
 from rekall_layout_expert.host.kcore import kcore_text_segment
 from rekall_layout_expert.host.permissions import lockdown, why_addresses_are_hidden, why_kcore_is_closed
 from rekall_layout_expert.host.release import Kernel, find_build_id, find_kernel
 from rekall_layout_expert.kernel_config import Compiler, KernelConfig
+from rekall_layout_expert.profile.symbols import text_link_address
 from test_symbols import LINK, SLIDE, SYSTEM_MAP, kallsyms
 
 RELEASE = "6.1.0-20-amd64"
@@ -269,6 +274,33 @@ def test_the_slide_is_unknown_where_nothing_tells_it(lay_out):
     assert find_host(lay_out({"proc/kallsyms": zeros(kallsyms())})).kaslr_slide is None
 
 
+# Whatever evidence says, it ends in an answer or in a line for the user
+
+def only_layout_expert_errors(call):
+    try:
+        call()
+    except LayoutExpertError as error:
+        assert "\n" not in str(error)
+
+
+@given(st.text(alphabet="() #-.,0917~\n\0gc²٣\ud800DebianUbutSMPclgversio") | st.just("gcc version %s.1" % ("9" * 5000)))
+def test_any_banner(middle):
+    only_layout_expert_errors(lambda: Kernel.from_banner(BANNER[:30] + middle + BANNER[60:]).compiler)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["GCC_VERSION", "CC_IS_GCC", "LOCALVERSION", "SMP", "X86_64", "PHYSICAL_START"]),
+                          st.text(alphabet='"\\y0123456789x²-') | st.just("9" * 5000))))
+def test_any_configuration(settings):
+    text = CONFIG + "".join(f"CONFIG_{name}={value}\n" for name, value in settings)
+
+    def use():
+        config = KernelConfig.parse(text, "a test")
+        misfit_of(config, Kernel.from_banner(BANNER, "x86_64"))
+        text_link_address(config)
+
+    only_layout_expert_errors(use)
+
+
 # Permissions
 
 @pytest.mark.parametrize("kptr_restrict, status, reason, step", [
@@ -343,6 +375,17 @@ def test_a_closed_kcore_says_why(lay_out):
     root = lay_out()
     with pytest.raises(LayoutExpertError, match=r"cannot read .*kcore \(No such file.*CONFIG_PROC_KCORE"):
         kcore_text_segment(f"{root}/proc/kcore", root)
+
+
+@given(st.data())
+def test_any_damage_to_kcores_headers_is_told_as_such(data):
+    damaged = bytearray(elf_core((LINK, 0x1000000), (DIRECT_MAP, 0)))
+    for offset, value in data.draw(st.lists(st.tuples(st.integers(0, len(damaged) - 1), st.integers(0, 255)))):
+        damaged[offset] = value
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(damaged[:data.draw(st.integers(0, len(damaged)))])
+        file.flush()
+        only_layout_expert_errors(lambda: kcore_text_segment(file.name))
 
 
 # Images

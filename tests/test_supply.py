@@ -12,7 +12,7 @@ from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.storage import dumps, loads, write_pre_ast
 from rekall_layout_expert.supply import build_pre_ast, find_pre_ast
 from rekall_layout_expert.supply.header_trees import installed_trees, package_version_of
-from rekall_layout_expert.supply.matching import misfit_of
+from rekall_layout_expert.supply.matching import certainty_of, misfit_of
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
 RELEASE, VERSION, PACKAGE = "6.1.0-20-amd64", "6.1.85", "6.1.85-1"
@@ -241,6 +241,17 @@ def test_a_release_without_a_banner_will_do(find):
 def test_one_common_tree_serves_the_flavours_of_its_build(common, release, fits):
     misfit = misfit_of(Kernel(release), release="6.1.0-20-other-amd64", version="6.1.85", common=common)
     assert (misfit is None) == fits
+
+
+@pytest.mark.parametrize("kernel, release, package_version, certainty", [
+    (KERNEL, RELEASE, PACKAGE, "of the same package, 6.1.85-1"),
+    (KERNEL, RELEASE, None, "of the same release and version, 6.1.85"),
+    (KERNEL._replace(version=None), RELEASE, None, "of the same release; nothing tells whether it is the same build"),
+    (KERNEL, "6.1.0-20-cloud-amd64", None, "of the headers that it shares with 6.1.0-20-cloud-amd64"),
+    (KERNEL, None, None, "of the same upstream version 6.1.85; what the distribution changed may be missing"),
+])
+def test_it_is_said_how_sure_the_match_is(kernel, release, package_version, certainty):
+    assert certainty_of(kernel, release, VERSION, package_version) == certainty
 
 
 @pytest.mark.parametrize("kernel, version, fits", [

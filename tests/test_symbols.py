@@ -3,6 +3,8 @@
 import gzip
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kernels import kernel_or_skip
 from rekall_layout_expert.errors import LayoutExpertError
@@ -150,6 +152,26 @@ def test_reads_plain_and_compressed_files(tmp_path):
     (tmp_path / "map.gz").write_bytes(gzip.compress(SYSTEM_MAP.encode()))
     assert Symbols.read(tmp_path / "map").addresses == Symbols.read(tmp_path / "map.gz").addresses
     assert Symbols.read(tmp_path / "map").source == str(tmp_path / "map")
+
+
+def test_a_file_without_end_is_not_read_to_its_end(monkeypatch, tmp_path):
+    monkeypatch.setattr("rekall_layout_expert.profile.symbols._SIZE_LIMIT", 1 << 20)
+    (tmp_path / "map").write_bytes(gzip.compress(SYSTEM_MAP.encode() * 10000))
+    with pytest.raises(LayoutExpertError, match="map is larger than 1048576 bytes"):
+        Symbols.read(tmp_path / "map")
+
+
+@given(st.data())
+def test_any_damage_is_told_in_one_line(data):
+    text = kallsyms()
+    for _ in range(data.draw(st.integers(1, 4))):
+        start, end = sorted((data.draw(st.integers(0, len(text))), data.draw(st.integers(0, len(text)))))
+        if end - start < 100:
+            text = text[:start] + data.draw(st.text(alphabet="0fTt [\n\r\t\0\x0c\u2028\u3000\ud800", max_size=9)) + text[end:]
+    try:
+        parse(text).digest
+    except LayoutExpertError as error:
+        assert "\n" not in str(error)
 
 
 @pytest.mark.network

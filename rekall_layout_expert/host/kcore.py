@@ -16,6 +16,7 @@ from rekall_layout_expert.host.permissions import why_kcore_is_closed
 _PT_LOAD = 1
 _FILE_HEADER = struct.Struct("<16s2HI3QI6H")
 _PROGRAM_HEADER = struct.Struct("<2I6Q")
+_FARTHEST = 1 << 32
 # __START_KERNEL_map, and the end of the largest room that x86_64 reserves for the image.
 _IMAGE_ROOM = range(0xFFFFFFFF80000000, 0xFFFFFFFFC0000000)
 
@@ -34,8 +35,8 @@ def kcore_text_segment(path: Path = "/proc/kcore", root: Path = "/") -> Tuple[in
                 raise LayoutExpertError(f"{path} is no little-endian ELF64 file, as /proc/kcore of x86_64 is")
             fields = _FILE_HEADER.unpack(header)
             offset, entry_size, count = fields[5], fields[9], fields[10]
-            if entry_size != _PROGRAM_HEADER.size:
-                raise LayoutExpertError(f"{path} is damaged: program headers of {entry_size} bytes")
+            if entry_size != _PROGRAM_HEADER.size or offset > _FARTHEST:
+                raise LayoutExpertError(f"{path} is damaged: {count} program headers of {entry_size} bytes at {offset:#x}")
             file.seek(offset)
             table = file.read(count * entry_size)
     except OSError as error:

@@ -43,6 +43,8 @@ def certainty_of(kernel: Kernel, release: Optional[str], version: Optional[str],
     """How sure it is that what fits is of this kernel's very build, in words."""
     if not release:
         return f"of the same upstream version {version}; what the distribution changed may be missing"
+    if release != kernel.release:
+        return f"of the headers that it shares with {release}"
     if package_version and kernel.package_version:
         return f"of the same package, {package_version}"
     if version and kernel.version:
