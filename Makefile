@@ -7,20 +7,17 @@ PYTHON ?= python3
 SAMPLE ?= samples/guest.core
 
 VENV := .venv
-PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-	--no-deps --use-deprecated=legacy-resolver
-SOURCES := setup.py pyproject.toml $(shell find rekall_layout_expert -name '*.py' -o -name '*.json' -o -name '*.[ch]')
-
 # Older and newer pips read the constraints of a build from different variables.
-export PIP_CONSTRAINT := requirements-build.txt
-export PIP_BUILD_CONSTRAINT := requirements-build.txt
+PIP_INSTALL := PIP_CONSTRAINT=requirements-build.txt PIP_BUILD_CONSTRAINT=requirements-build.txt \
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --use-deprecated=legacy-resolver
+SOURCES := setup.py pyproject.toml $(shell find rekall_layout_expert -name '*.py' -o -name '*.json' -o -name '*.[ch]')
 
 .PHONY: demo test test-matrix bench clean
 
 # A home of its own: Rekall keeps profiles and sessions in $HOME, and the demo is to build its profile every time.
 demo: $(VENV)/installed
 	@rm -rf .demo && mkdir .demo
-	HOME=$(CURDIR)/.demo $(VENV)/bin/rekall -f $(SAMPLE) pslist
+	HOME='$(CURDIR)/.demo' $(VENV)/bin/rekall -f $(SAMPLE) pslist
 
 test: $(VENV)/installed-for-tests
 	$(VENV)/bin/python -m pytest -m "not slow"
