@@ -48,9 +48,12 @@ def build_pre_ast(tree, arch="x86_64", root=None, progress=None):
                 continue
             files[path] = headers.program(path)
         for kind, spelled in _includes(files[path]):
-            found = headers.find(kind, spelled, path)
-            if found is not None and found not in files:
-                pending.append(found)
+            # Where on the search path a file stands is only known in the walk: #include_next may mean any that follows.
+            places = range(len(headers.search_path)) if kind.startswith("next") else (-1,)
+            for place in places:
+                found = headers.find(kind, spelled, path, place)
+                if found is not None and found[0] not in files:
+                    pending.append(found[0])
     if len(files) < 3:
         raise LayoutExpertError("%s: the root reaches no header" % tree, looked_at=headers.roots)
     _mark_opaque(files)

@@ -10,7 +10,7 @@ are; the first element says which:
     [UNDEF, name]
     [IF, [[condition, program], ...]]           conditions "+NAME" (ifdef), "-NAME" (ifndef), "?expression", "" (else)
     [INCLUDE, kind, spelled]                    kind '"', '<', 'next"', 'next<', or '' for a computed one
-    [PRAGMA, text]  [ERROR, text]  [LINE, text]
+    [PRAGMA, text]  [ERROR, text]  [LINE, "number-of-this-line text"]
 
 `delta` is how many more brackets the piece opens than it closes, `flags` are ENDS (a declaration may end here) and
 OPAQUE (the piece may declare more than can be seen without expanding its macros).  `names` lists what the piece
@@ -31,7 +31,10 @@ ENDS, OPAQUE = 1, 2
 _COMMENT_OR_LITERAL = re.compile(
     r'//(?:[^\n\\]|\\.)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*\Z', re.S
 )
-# A newline taken out of a logical line leaves this mark, so that line numbers still count.
+# Lines that end in a backslash, with the line that they continue on.
+_CONTINUED = re.compile(r"(?:[^\n]*\\[ \t]*\n)+[^\n]*")
+_CONTINUATION = re.compile(r"\\[ \t]*\n")
+# A newline inside a comment leaves this mark, so that line numbers still count.
 _JOINED = "\x02"
 _DIRECTIVE = re.compile(r"\s*#\s*(\w+)?\s*(.*?)\s*\Z", re.S)
 _DEFINE = re.compile(r"([^\W\d][\w$]*)(\(([^)]*)\))?\s*(.*)\Z", re.S)
@@ -40,6 +43,7 @@ _PIECE_TOKEN = re.compile(
     r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[^\W\d][\w$]*|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
 )
 _RECORD_KEYWORDS = ("struct", "union", "enum")
+_NAMING = ("ifdef", "ifndef", "elifdef", "elifndef", "undef", "define", "if", "elif")
 _FUNCTION_KEYWORDS = frozenset(("static", "inline", "__inline", "__inline__", "__always_inline", "extern"))
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _KEYWORDS = frozenset(
@@ -65,8 +69,8 @@ def logical_lines(source):
     """Translation phases 2 and 3: (number of the first line, text) of each logical line, comments gone."""
     if "\r" in source:
         source = source.replace("\r\n", "\n")
-    if "\\\n" in source:
-        source = re.sub(r"\\[ \t]*\n", _JOINED, source)
+    if "\\\n" in source or "\\ " in source:
+        source = _CONTINUED.sub(_joined, source)
     if "/" in source:
         source = _COMMENT_OR_LITERAL.sub(_without_comment, source)
     number = 1
@@ -75,11 +79,19 @@ def logical_lines(source):
         number += 1 + line.count(_JOINED)
 
 
+def _joined(match):
+    """One logical line, with the newlines that it lost behind it."""
+    text, count = _CONTINUATION.subn("", match.group())
+    return text + "\n" * count
+
+
 def _without_comment(match):
     text = match.group()
     if text[0] != "/":
         return text
-    return " " + _JOINED * (text.count("\n") + text.count(_JOINED))
+    if text[1] == "*" and not (text.endswith("*/") and len(text) > 3):
+        raise LayoutExpertError("unterminated comment")
+    return " " + _JOINED * text.count("\n")
 
 
 class _State:
@@ -125,6 +137,8 @@ class _Compiler:
                 if not open_ifs:
                     raise LayoutExpertError("%s:%d: #%s without #if" % (self.name, number, keyword))
                 item, around, state, ends = open_ifs[-1]
+                if keyword != "endif" and item[1][-1][0] == "":
+                    raise LayoutExpertError("%s:%d: #%s after #else" % (self.name, number, keyword))
                 ends.append(self.state)
                 if keyword == "endif":
                     open_ifs.pop()
@@ -136,7 +150,7 @@ class _Compiler:
                     program = []
                     item[1].append([_condition(keyword[2:] if keyword != "else" else keyword, rest), program])
             else:
-                self._add_directive(program, keyword, rest, line)
+                self._add_directive(program, keyword, rest, number)
         self._add_text(program, text_line, text)
         if open_ifs:
             raise LayoutExpertError("%s: #if without #endif; the file may be truncated" % self.name)
@@ -161,10 +175,11 @@ class _Compiler:
                 return
         program.append(item)
 
-    def _add_directive(self, program, keyword, rest, line):
+    def _add_directive(self, program, keyword, rest, number):
         if keyword == "define":
             match = _DEFINE.match(rest)
-            if not match:
+            unclosed = match and match.group(2) is None and rest[match.end(1) :][:1] == "("
+            if not match or unclosed or match.group(1) == "defined":
                 raise LayoutExpertError("%s: cannot read #define %s" % (self.name, rest))
             name, has_parameters, parameters, body = match.groups()
             if has_parameters is None:
@@ -188,7 +203,7 @@ class _Compiler:
         elif keyword == "error":
             program.append([ERROR, rest])
         elif keyword == "line" or (keyword or "").isdigit():
-            program.append([LINE, (keyword if keyword != "line" else "") + " " + rest])
+            program.append([LINE, "%d %s %s" % (number, keyword if keyword != "line" else "", rest)])
         # A null directive, #warning and #ident leave nothing behind.
 
     def _add_text(self, program, line, lines):

@@ -29,32 +29,23 @@ class Headers:
         """The program of that file."""
         raise NotImplementedError
 
-    def find(self, kind, spelled, including):
-        """The path that an #include means, or None.
+    def find(self, kind, spelled, including, place=-1):
+        """(path, place) of the file that an #include means, or None.
 
-        kind: '"', '<', 'next"' or 'next<'; including: the path of the including file.
+        kind: '"', '<', 'next"' or 'next<'; including: the path of the including file; place: where on the search path
+        that one was found, -1 for elsewhere.
         """
         if posixpath.isabs(spelled):
-            return spelled if self.exists(spelled) else None
-        directories = self.search_path
-        if kind.startswith("next"):
-            place = next(
-                (
-                    index
-                    for index, directory in enumerate(directories)
-                    if including.startswith(directory + "/") and self.exists(including)
-                ),
-                -1,
-            )
-            directories = directories[place + 1 :]
-        elif kind == '"':
+            return (spelled, -1) if self.exists(spelled) else None
+        first = place + 1 if kind.startswith("next") else 0
+        if kind == '"':
             path = posixpath.normpath(posixpath.join(posixpath.dirname(including), spelled))
             if self.exists(path):
-                return path
-        for directory in directories:
-            path = posixpath.normpath(posixpath.join(directory, spelled))
+                return path, -1
+        for number in range(first, len(self.search_path)):
+            path = posixpath.normpath(posixpath.join(self.search_path[number], spelled))
             if self.exists(path):
-                return path
+                return path, number
         return None
 
 

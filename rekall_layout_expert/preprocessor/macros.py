@@ -15,6 +15,7 @@ from rekall_layout_expert.c_tokens import Painted, Pragma, is_identifier, tokeni
 from rekall_layout_expert.errors import LayoutExpertError
 
 NOW = None  # the moment after everything seen so far
+_OMITTED = ()  # the variable arguments that an invocation leaves out, which are not the same as empty ones
 
 
 class Macro:
@@ -181,11 +182,11 @@ class MacroTable:
     def expand(self, segments):
         """Expands a run of text.
 
-        segments: [(tokens, moment)], read as one stream.  Returns the tokens.
+        segments: [(tokens, moment, line)], read as one stream; line: where the tokens begin.  Returns the tokens.
         Raises LayoutExpertError for an invocation that is malformed.
         """
-        if all(self.history.keys().isdisjoint(tokens) for tokens, _ in segments):
-            return [token for tokens, _ in segments for token in tokens]
+        if all(self.history.keys().isdisjoint(tokens) for tokens, _, _ in segments):
+            return [token for tokens, _, _ in segments for token in tokens]
         previous = self._when
         try:
             return _Reader(self, segments).run()
@@ -211,9 +212,11 @@ except TypeError:  # Python 3.9
 class _Reader:
     """The stack of token lists that are being read; the bottom one is the text itself."""
 
-    def __init__(self, table, segments):
+    def __init__(self, table, segments, parent=None):
         self.table = table
+        self.parent = parent  # the reader of the text around the argument that this one reads
         self.segments = iter(segments)
+        self.first_line = 0
         self.stack = []
         self.tokens = ()
         self.position = 0
@@ -284,7 +287,7 @@ class _Reader:
         if segment is None:
             self.tokens, self.position = (), 0
             return False
-        self.tokens, self.table._when = segment
+        self.tokens, self.table._when, self.first_line = segment
         self.position = 0
         return True
 
@@ -320,6 +323,13 @@ class _Reader:
             if not self._leave():
                 return None
 
+    def line(self):
+        """The number of the line that is being read, as far as the tokens keep their newlines."""
+        if self.parent is not None:
+            return self.parent.line()
+        tokens, position = self.stack[0][:2] if self.stack else (self.tokens, self.position)
+        return self.first_line + sum(token.count("\n") for token in tokens[:position] if token.isspace())
+
     def _arguments(self, macro):
         """The arguments of an invocation, unexpanded: one token list a parameter."""
         arguments = [[]]
@@ -346,21 +356,23 @@ class _Reader:
         if self.table.spelling:
             arguments = [_stripped(argument) for argument in arguments]
         if len(arguments) != len(parameters):
-            if not parameters and arguments == [[]]:
+            if not parameters and all(not any(map(_is_ink, each)) for each in arguments) and len(arguments) == 1:
                 arguments = []
             elif macro.variadic and len(arguments) == len(parameters) - 1:
-                arguments.append([])
+                arguments.append(_OMITTED)
             else:
                 raise LayoutExpertError(
                     "macro %s takes %d arguments, not %d" % (macro.name, len(parameters), len(arguments))
                 )
+        elif macro.variadic and len(parameters) == 1 and not any(map(_is_ink, arguments[0])):
+            arguments = [_OMITTED]
         return arguments
 
     def _expand_argument(self, tokens):
         table = self.table
         if table.history.keys().isdisjoint(tokens):
             return tokens
-        return _Reader(table, [(tokens, table._when)]).run()
+        return _Reader(table, [(tokens, table._when, 0)], self).run()
 
     def _substitute(self, macro, chains, arguments):
         """The replacement list of one invocation (C11 6.10.3.1 to 6.10.3.3)."""
@@ -408,7 +420,7 @@ class _Reader:
                     and (kind, value) == ("argument", len(arguments) - 1)
                 ):
                     # GNU C: the comma goes with the arguments that are left out, and is not pasted to those given.
-                    left = left + list(right) if right else []
+                    left = [] if right is _OMITTED else left + list(right)
                 elif left and right:
                     left = left[:-1] + _pasted(left[-1], right[0]) + list(right[1:])
                 else:
@@ -416,6 +428,10 @@ class _Reader:
             return left
 
         return evaluate(chains)
+
+
+def _is_ink(token):
+    return not token.isspace()
 
 
 def _stripped(tokens):

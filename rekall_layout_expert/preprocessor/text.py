@@ -23,9 +23,8 @@ def unit_text(unit):
     """The text of a walked translation unit whose macro table keeps white space."""
     segments = []
     for declaration in unit.declarations:
-        for text, moment in declaration.pieces:
-            tokens = [text] if text.__class__ is Pragma else unit.macros.read(text) + ["\n"]
-            segments.append((tokens, moment))
+        for text, moment, line in declaration.pieces:
+            segments.append(([text] if text.__class__ is Pragma else unit.macros.read(text) + ["\n"], moment, line))
     out = []
     previous = "\n"
     for token in unit.macros.expand(segments):

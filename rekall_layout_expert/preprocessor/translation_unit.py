@@ -18,7 +18,7 @@ _MOST_NESTED_INCLUDES = 200  # GCC's default -fmax-include-depth
 class Declaration:
     """Text up to a place where a declaration may end; usually exactly one declaration, unexpanded.
 
-    pieces: [(text | Pragma, moment)]; pack: the maximum alignment in bytes that #pragma pack had set before it, or
+    pieces: [(text | Pragma, moment, line)]; pack: the maximum alignment in bytes that #pragma pack had set before it, or
     None; path, line: where it begins; names: what it may declare; opaque: it may declare more.
     """
 
@@ -49,16 +49,15 @@ class TranslationUnit:
         self.paths = []  # of the files entered, in order, each once
         self._seen = set()
         self._once = set()
-        self._stack = []
+        self._stack = []  # of open files: [path, place on the search path, what #line added, name that #line gave]
         self._pending = None
         self._depth = 0
         self._pack = None
         self._packs = []
         self._counter = 0
-        self._line = 0
         self.macros.define_builtin("__COUNTER__", self._next_count)
-        self.macros.define_builtin("__LINE__", lambda reader: [str(self._line)])
-        self.macros.define_builtin("__FILE__", lambda reader: ['"%s"' % (self._stack or [root])[-1]])
+        self.macros.define_builtin("__LINE__", lambda reader: [str(reader.line())])
+        self.macros.define_builtin("__FILE__", lambda reader: ['"%s"' % (self._stack[-1][3] if self._stack else root)])
         self.macros.define_builtin("__INCLUDE_LEVEL__", lambda reader: [str(max(len(self._stack) - 1, 0))])
         self.macros.define_builtin("_Pragma", self._pragma_operator)
         for name, parameters, body in compiler.predefined():
@@ -71,23 +70,17 @@ class TranslationUnit:
             self.macros.define(name, parameters.rstrip(")").split(",") if parenthesis else None, str(body))
         self.macros.moment += 1
         for path in tuple(forced) + (root,):
-            self._enter(path)
+            self._enter(path, -1)
         self._flush()
 
     def expand(self, declaration):
         """The tokens of a declaration, macros replaced as they stood at its moment."""
         read = self.macros.read
-        self._line = declaration.line
-        segments = []
-        for text, moment in declaration.pieces:
-            tokens = [text] if text.__class__ is Pragma else read(text)
-            if segments and segments[-1][1] == moment:
-                segments[-1][0].extend(tokens)
-            else:
-                segments.append((tokens, moment))
-        return self.macros.expand(segments)
+        return self.macros.expand(
+            [([text] if text.__class__ is Pragma else read(text), moment, line) for text, moment, line in declaration.pieces]
+        )
 
-    def _enter(self, path):
+    def _enter(self, path, place):
         if path in self._once:
             return
         if len(self._stack) >= _MOST_NESTED_INCLUDES:
@@ -95,7 +88,7 @@ class TranslationUnit:
         if path not in self._seen:
             self._seen.add(path)
             self.paths.append(path)
-        self._stack.append(path)
+        self._stack.append([path, place, 0, path])
         self._run(self.headers.program(path))
         self._stack.pop()
 
@@ -122,25 +115,26 @@ class TranslationUnit:
                 self._pragma(item[1])
             elif kind == ERROR:
                 raise LayoutExpertError(
-                    "%s: #error %s" % (self._stack[-1], item[1]),
+                    "%s: #error %s" % (self._stack[-1][0], item[1]),
                     next_step="the config does not fit this header tree",
                 )
             elif kind == LINE:
-                pass  # line numbers are those of the files
+                self._set_line(item[1])
 
     def _holds(self, condition):
         try:
             return self.conditions.holds(condition)
         except LayoutExpertError as error:
-            raise LayoutExpertError("%s: %s" % (self._stack[-1], error)) from None
+            raise LayoutExpertError("%s: %s" % (self._stack[-1][0], error)) from None
 
     def _add_text(self, item):
         _, line, text, delta, flags, names = item
+        file = self._stack[-1]
         declaration = self._pending
         if declaration is None:
-            declaration = self._pending = Declaration(self._pack, self._stack[-1], line)
+            declaration = self._pending = Declaration(self._pack, file[0], line)
         # A moment stands between definitions: it must see what was defined before it, and no more.
-        declaration.pieces.append((text, self.macros.moment + 1))
+        declaration.pieces.append((text, self.macros.moment + 1, line + file[2]))
         if names:
             declaration.names += names
         if flags & OPAQUE:
@@ -158,37 +152,49 @@ class TranslationUnit:
     def _include(self, kind, spelled):
         if not kind:
             kind, spelled = self._computed_include(spelled)
-        path = self.headers.find(kind, spelled, self._stack[-1])
-        if path is None:
-            raise missing(spelled, self._stack[-1], self.headers.search_path)
+        including, place = self._stack[-1][:2]
+        found = self.headers.find(kind, spelled, including, place)
+        if found is None:
+            raise missing(spelled, including, self.headers.search_path)
         if self._pending is not None:
             self._pending.opaque = True  # its content is what the file says (X-macros)
-        self._enter(path)
+        self._enter(*found)
 
     def _computed_include(self, text):
-        tokens = self.macros.expand([(self.macros.read(text), None)])
+        tokens = self.macros.expand([(self.macros.read(text), None, 0)])
         spelled = "".join(tokens).strip()
         if spelled[:1] == "<" and spelled[-1:] == ">":
             return "<", spelled[1:-1]
         if spelled[:1] == '"' and spelled[-1:] == '"':
             return '"', spelled[1:-1]
-        raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1], text))
+        raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1][0], text))
 
     def _header_exists(self, kind, spelled):
-        return self.headers.find(kind, spelled, self._stack[-1]) is not None
+        return self.headers.find(kind, spelled, *self._stack[-1][:2]) is not None
+
+    def _set_line(self, text):
+        """#line: what the number of the line behind this one is, and what the file is called."""
+        number, _, text = text.partition(" ")
+        words = "".join(self.macros.expand([(self.macros.read(text), None, 0)])).split(None, 1)
+        if not words or not words[0].isdigit():
+            raise LayoutExpertError("%s:%s: #line without a number" % (self._stack[-1][0], number))
+        file = self._stack[-1]
+        file[2] = int(words[0]) - int(number) - 1
+        if len(words) > 1 and words[1].count('"') >= 2:
+            file[3] = words[1].split('"')[1]
 
     def _pragma(self, text):
         words = text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
         if words == ["once"]:
-            self._once.add(self._stack[-1])
+            self._once.add(self._stack[-1][0])
         elif words[:1] in (["push_macro"], ["pop_macro"]) and len(words) == 4:
             self.macros.moment += 1
             (self.macros.push if words[0] == "push_macro" else self.macros.pop)(words[2].strip('"'))
         elif words[:1] in (["GCC"], ["STDC"]) or words[:1] != ["pack"] or self._pending is not None or self.macros.spelling:
             # Inside a declaration, and in printed text, a pragma stays where it stands.
             if self._pending is not None or self.macros.spelling:
-                declaration = self._pending or Declaration(self._pack, self._stack[-1], 0)
-                declaration.pieces.append((Pragma(text), self.macros.moment + 1))
+                declaration = self._pending or Declaration(self._pack, self._stack[-1][0], 0)
+                declaration.pieces.append((Pragma(text), self.macros.moment + 1, 0))
                 if self._pending is None:
                     self.declarations.append(declaration)
         else:
