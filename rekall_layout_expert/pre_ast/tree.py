@@ -79,7 +79,9 @@ class KernelTree(Headers):
     def forced(self):
         """The files that the kernel's build includes before any other, in order."""
         forced = [path for path in _FORCED if self.exists(path)]
-        return forced if "include/linux/kconfig.h" in forced else [AUTOCONF[0]] + forced
+        if "include/linux/kconfig.h" not in forced:
+            forced[:0] = [path for path in AUTOCONF[:1] if self.exists(path)]
+        return forced
 
     def exists(self, path):
         return self._is_generated(path) or path in getattr(self, "_made", ()) or self._find(path) is not None
