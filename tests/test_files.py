@@ -1,4 +1,4 @@
-"""What goes through files.py and errors.py: bounded reads, atomic writes, links that stay under a root, one-line errors."""
+"""files.py and errors.py: bounded reads, atomic writes, links that stay under a root, errors on one line."""
 
 import gzip
 import os

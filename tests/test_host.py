@@ -1,4 +1,4 @@
-"""Discovery on hosts that are laid out file by file, with the traps of real ones, and on the machine that runs the tests."""
+"""Discovery on hosts laid out file by file, with the traps of real ones, and on the machine that runs the tests."""
 
 import gzip
 import io
@@ -22,8 +22,8 @@ from rekall_layout_expert.profile.symbols import text_link_address
 from test_symbols import LINK, SLIDE, SYSTEM_MAP, kallsyms
 
 RELEASE = "6.1.0-20-amd64"
-BANNER = ("Linux version 6.1.0-20-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld (GNU "
-          "Binutils for Debian) 2.40) #1 SMP PREEMPT_DYNAMIC Debian 6.1.85-1 (2024-04-11)\n")
+BANNER = ("Linux version 6.1.0-20-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14) 12.2.0, "
+          "GNU ld (GNU Binutils for Debian) 2.40) #1 SMP PREEMPT_DYNAMIC Debian 6.1.85-1 (2024-04-11)\n")
 CONFIG = """\
 # Linux/x86 6.1.85 Kernel Configuration
 CONFIG_CC_IS_GCC=y
@@ -125,11 +125,11 @@ def test_this_machine():
      "6.12.9+bpo-amd64", "6.12.9", "6.12.9-1~bpo12+1", Compiler("gcc", (12, 2, 0))),
     ("Linux version 6.5.0-0-amd64 (a@b) (gcc-13 (Debian 13.2.0-4) 13.2.0, GNU ld) #1 SMP Debian 6.5~rc4-1~exp1 (2023)",
      "6.5.0-0-amd64", "6.5.0", "6.5~rc4-1~exp1", Compiler("gcc", (13, 2, 0))),
-    ("Linux version 2.6.32-5-amd64 (Debian 2.6.32-48squeeze6) (a@b) (gcc version 4.3.5 (Debian 4.3.5-4) ) #1 SMP Tue",
+    ("Linux version 2.6.32-5-amd64 (Debian 2.6.32-48squeeze6) (a@b) (gcc version 4.3.5 (Debian 4.3.5-4) ) #1 SMP",
      "2.6.32-5-amd64", "2.6.32", "2.6.32-48squeeze6", Compiler("gcc", (4, 3, 5))),
-    ("Linux version 5.4.0-84-generic (a@b) (gcc version 9.3.0 (Ubuntu 9.3.0-17ubuntu1~20.04)) #94-Ubuntu SMP Thu Aug 26",
+    ("Linux version 5.4.0-84-generic (a@b) (gcc version 9.3.0 (Ubuntu 9.3.0-17ubuntu1~20.04)) #94-Ubuntu SMP Thu",
      "5.4.0-84-generic", None, "5.4.0-84.94", Compiler("gcc", (9, 3, 0))),
-    ("Linux version 5.15.0-91-generic (a@b) (gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0, GNU ld) #101~20.04.1-Ubuntu SMP",
+    ("Linux version 5.15.0-91-generic (a) (gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0, GNU ld) #101~20.04.1-Ubuntu SMP",
      "5.15.0-91-generic", None, "5.15.0-91.101~20.04.1", Compiler("gcc", (11, 4, 0))),
     ("Linux version 4.18.0-553.el8.x86_64 (a@b) (gcc version 8.5.0 20210514 (Red Hat 8.5.0-22) (GCC)) #1 SMP Fri",
      "4.18.0-553.el8.x86_64", None, None, Compiler("gcc", (8, 5, 0))),
@@ -215,8 +215,8 @@ def test_a_configuration_that_contradicts_the_kernel_is_passed_over_with_the_rea
     assert f"{root}/boot/config-{RELEASE}" in str(caught.value) and reason in str(caught.value)
     assert f"{root}/proc/config.gz (absent)" in str(caught.value)
     assert "--config_file_path" in caught.value.next_step
-    good = f"usr/lib/modules/{RELEASE}/config"
-    assert find_host(lay_out({f"boot/config-{RELEASE}": CONFIG.replace(old, new), good: CONFIG})).config.source.endswith(good)
+    lay_out({f"boot/config-{RELEASE}": CONFIG.replace(old, new), f"usr/lib/modules/{RELEASE}/config": CONFIG})
+    assert find_host(root).config.source == f"{root}/usr/lib/modules/{RELEASE}/config"
 
 
 def test_the_link_to_the_headers_is_not_followed_to_the_analysts_own(lay_out, tmp_path):
@@ -257,7 +257,7 @@ def test_a_real_system_map_helps_where_the_kernel_lists_no_data(lay_out):
 
 @pytest.mark.parametrize("shown", [without_data, zeros])
 def test_a_system_map_of_another_build_is_passed_over(lay_out, shown):
-    running = shown(kallsyms().replace("W weak", "T weak").replace("T _text", "T _text\n%016x T new" % (LINK + SLIDE + 4)))
+    running = shown(kallsyms().replace("T _text", "T _text\n%016x T new" % (LINK + SLIDE + 4)))
     root = lay_out({"proc/kallsyms": running, f"boot/System.map-{RELEASE}": SYSTEM_MAP})
     with pytest.raises(LayoutExpertError, match=rf"System.map-{RELEASE} \(of another build"):
         find_host(root).symbols
@@ -283,12 +283,13 @@ def only_layout_expert_errors(call):
         assert "\n" not in str(error)
 
 
-@given(st.text(alphabet="() #-.,0917~\n\0gc²٣\ud800DebianUbutSMPclgversio") | st.just("gcc version %s.1" % ("9" * 5000)))
+@given(st.text(alphabet="() #-.,0917~\n\0gc²٣\ud800DebianUbutSMPclgversio")
+       | st.just("gcc version %s.1" % ("9" * 5000)))
 def test_any_banner(middle):
     only_layout_expert_errors(lambda: Kernel.from_banner(BANNER[:30] + middle + BANNER[60:]).compiler)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["GCC_VERSION", "CC_IS_GCC", "LOCALVERSION", "SMP", "X86_64", "PHYSICAL_START"]),
+@given(st.lists(st.tuples(st.sampled_from(["GCC_VERSION", "CC_IS_GCC", "LOCALVERSION", "SMP", "PHYSICAL_START"]),
                           st.text(alphabet='"\\y0123456789x²-') | st.just("9" * 5000))))
 def test_any_configuration(settings):
     text = CONFIG + "".join(f"CONFIG_{name}={value}\n" for name, value in settings)
@@ -430,7 +431,8 @@ def test_marks_without_a_configuration_are_passed_over(content):
 def test_the_kernels_banner_is_found_and_copies_in_logs_are_not(tmp_path):
     log = b"kernel: " + BANNER.encode() + b"kernel: Command line: quiet\n"
     template = b"Linux version %s (%s) \n\0"
-    (tmp_path / "image").write_bytes(log + template + bytes(CHUNK - len(log) - len(template) - 5) + BANNER.encode() + b"\0")
+    other = log + template
+    (tmp_path / "image").write_bytes(other + bytes(CHUNK - len(other) - 5) + BANNER.encode() + b"\0")
     with ImageFile(tmp_path / "image") as image:
         assert list(find_banners(image)) == [(CHUNK - 5, BANNER.strip())]
 

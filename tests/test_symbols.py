@@ -35,7 +35,8 @@ def kallsyms(slide=SLIDE, modules=True):
     for line in SYSTEM_MAP.splitlines():
         address, kind, name = line.split()
         is_per_cpu = int(address, 16) < LINK
-        lines.append("%016x %s %s" % (int(address, 16) + (0 if is_per_cpu else slide), "A" if is_per_cpu else kind, name))
+        value, kind = (int(address, 16), "A") if is_per_cpu else (int(address, 16) + slide, kind)
+        lines.append("%016x %s %s" % (value, kind, name))
     if modules:
         lines += ["ffffffffc0201000 t helper\t[ext4]", "ffffffffc0201010 T only_in_a_module\t[ext4]",
                   "ffffffffc0300000 t bpf_prog_6deef7357e7b4530\t[bpf]"]
@@ -167,7 +168,8 @@ def test_any_damage_is_told_in_one_line(data):
     for _ in range(data.draw(st.integers(1, 4))):
         start, end = sorted((data.draw(st.integers(0, len(text))), data.draw(st.integers(0, len(text)))))
         if end - start < 100:
-            text = text[:start] + data.draw(st.text(alphabet="0fTt [\n\r\t\0\x0c\u2028\u3000\ud800", max_size=9)) + text[end:]
+            garbage = data.draw(st.text(alphabet="0fTt [\n\r\t\0\x0c\u2028\u3000\ud800", max_size=9))
+            text = text[:start] + garbage + text[end:]
     try:
         parse(text).digest
     except LayoutExpertError as error:

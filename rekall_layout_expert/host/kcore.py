@@ -36,7 +36,8 @@ def kcore_text_segment(path: Path = "/proc/kcore", root: Path = "/") -> Tuple[in
             fields = _FILE_HEADER.unpack(header)
             offset, entry_size, count = fields[5], fields[9], fields[10]
             if entry_size != _PROGRAM_HEADER.size or offset > _FARTHEST:
-                raise LayoutExpertError(f"{path} is damaged: {count} program headers of {entry_size} bytes at {offset:#x}")
+                raise LayoutExpertError(
+                    f"{path} is damaged: {count} program headers of {entry_size} bytes at {offset:#x}")
             file.seek(offset)
             table = file.read(count * entry_size)
     except OSError as error:

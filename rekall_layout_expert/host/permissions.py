@@ -24,10 +24,11 @@ def why_addresses_are_hidden(root: Path = "/") -> Tuple[str, str]:
     """Why /proc/kallsyms shows only zeros: the reason, and the next step."""
     restricted = _read(root, _KPTR_RESTRICT) == "2"
     lacking = not _has_capability(root, _CAP_SYSLOG)
-    reasons = ["kernel.kptr_restrict is 2"] * restricted + ["this process lacks CAP_SYSLOG (it is not root's)"] * lacking
-    steps = ["as root, `sysctl kernel.kptr_restrict=1`"] * restricted + [_AS_ROOT] * lacking
-    if not reasons:
+    found = [("kernel.kptr_restrict is 2", "as root, `sysctl kernel.kptr_restrict=1`")] * restricted
+    found += [("this process lacks CAP_SYSLOG (it is not root's)", _AS_ROOT)] * lacking
+    if not found:
         return "a container or user namespace seems to hide them", "run it on the host itself, outside of containers"
+    reasons, steps = zip(*found)
     return " and ".join(reasons), ", then ".join(steps)
 
 

@@ -2,8 +2,8 @@
 
 Both have nm's form, `ADDRESS TYPE NAME`, where an upper-case type is a global symbol. kallsyms shows
 run-time addresses: KASLR has moved the kernel's image, and with it all symbols but x86_64's per-CPU
-variables before 6.15, which are offsets (type A, for absolute). It also lists the modules' symbols, `… NAME [MODULE]`.
-A profile wants the addresses as they were linked, so the image is slid back.
+variables before 6.15, which are offsets (type A, for absolute). It also lists the modules' symbols,
+`… NAME [MODULE]`. A profile wants the addresses as they were linked, so the image is slid back.
 """
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ _IMAGE_ENDS = ("_end", "__bss_stop", "__brk_limit")
 # What x86 reserves for the kernel's image, and so the end of what KASLR can slide it by.
 _IMAGE_SPACE = 1 << 30
 _PAGE = 1 << 12
+
+_ELSEWHERE = "give a copy of /proc/kallsyms, read as root, or the System.map from the kernel's debug package"
 
 
 class Symbols:
@@ -177,6 +179,3 @@ def _slide(start: int, link_text: int, source: str) -> int:
             f"and {link_text:#x}, where it is linked, cannot have slid there",
             next_step="give both from the same host")
     return slide
-
-
-_ELSEWHERE = "give a copy of /proc/kallsyms, read as root, or the System.map from the kernel's debug package"
