@@ -1,7 +1,9 @@
 r"""Building a Pre-AST: from a root, every header that any configuration could reach.
 
 All branches of all conditionals are followed, so that one Pre-AST serves every configuration of its tree.  At the end
-the pieces that call a macro which makes declarations are marked as opaque (see `pre_ast.program`).
+the pieces that call a macro which makes declarations are marked as opaque (see `pre_ast.program`), and declarations of
+functions and variables are dropped: no type depends on them, but through typeof and sizeof, so those stay whose names
+occur where types are declared.
 """
 
 import os
@@ -11,7 +13,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.pre_ast.bounds import bounds_source
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
-from rekall_layout_expert.pre_ast.program import DEFINE, IF, INCLUDE, OPAQUE, TEXT, compile_program
+from rekall_layout_expert.pre_ast.program import C_KEYWORDS, DEFINE, ENDS, IF, INCLUDE, OPAQUE, TEXT, compile_program
 from rekall_layout_expert.pre_ast.storage import dumps
 from rekall_layout_expert.pre_ast.tree import KernelTree
 
@@ -19,6 +21,11 @@ _BUILT_IN_ROOT = os.path.join(os.path.dirname(__file__), "root.c")
 _ROOT_LIMIT = 16 << 20
 _HAS_INCLUDE = re.compile(r'__has_include(?:_next)?\s*\(\s*(?:<([^>]*)>|"([^"]*)")')
 _MAKES_DECLARATIONS = re.compile(r"\b(?:struct|union|enum)\b[^;{}]*\{|\btypedef\b")
+_ASKS_FOR_TYPES = re.compile(r"typeof|sizeof|alignof|__builtin_choose_expr|__same_type|_Generic")
+# A declarator's name stands before a bracket, a comma or the end; a tag stands behind its keyword.
+_NAME_OF_AN_OBJECT = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b([^\W\d]\w*)\s*(?=[(\[,;)=]|\Z)")
+# What a prototype declares stands before its parameters; attributes may stand before it.
+_CALLED = re.compile(r"\b(?!__)([^\W\d]\w*)\s*\(")
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -57,6 +64,7 @@ def build_pre_ast(tree, arch="x86_64", root=None, progress=None):
     if len(files) < 3:
         raise LayoutExpertError("%s: the root reaches no header" % tree, looked_at=headers.roots)
     _mark_opaque(files)
+    _drop_objects(files, headers)
     header = {
         "format": FORMAT,
         "version": headers.version,
@@ -139,3 +147,86 @@ def _mark_opaque(files):
         for item in _items(program):
             if item[0] == TEXT and not makers.isdisjoint(_WORD.findall(item[2])):
                 item[4] |= OPAQUE
+
+
+def _drop_objects(files, headers):
+    """Drops the pieces that only declare functions and variables of which no type can be asked."""
+    asked = set()
+    types = set(C_KEYWORDS)
+    kept_whole = _included_inside(files, headers)
+    for program in files.values():
+        for item in _items(program):
+            if item[0] == TEXT and not _only_declares_objects(item):
+                asked.update(_WORD.findall(item[2]))
+                types.update(item[5])
+            elif item[0] == DEFINE and _ASKS_FOR_TYPES.search(item[3]):
+                asked.update(_WORD.findall(item[3]))
+    asked -= types
+    for path, program in files.items():
+        if path not in kept_whole:
+            files[path] = _without_objects(program, asked, 0)[0]
+
+
+def _only_declares_objects(item):
+    """Whether a piece is a whole declaration (ENDS, brackets balanced) that neither names a type nor is opaque."""
+    return item[4] == ENDS and item[3] == 0 and not item[5]
+
+
+def _object_names(text):
+    """The words in a declaration's text that may be the names of what it declares."""
+    head = text.partition("=")[0]
+    for match in _CALLED.finditer(head):
+        if match.group(1) not in C_KEYWORDS:
+            return [match.group(1)]
+    return [word for word in _NAME_OF_AN_OBJECT.findall(head) if not word.startswith("__")]
+
+
+def _without_objects(program, asked, depth):
+    """(program without the objects that nobody asks for, depth of brackets behind it)."""
+    kept = []
+    is_open = depth > 0
+    after = depth
+    for item in program:
+        if item[0] == TEXT:
+            droppable = not is_open and _only_declares_objects(item)
+            after += item[3]
+            is_open = after > 0 or not item[4] & ENDS
+            if droppable and asked.isdisjoint(_object_names(item[2])) and "_Pragma" not in item[2]:
+                continue
+        elif item[0] == IF:
+            branches = [(condition, _without_objects(body, asked, max(after, int(is_open)))) for condition, body in item[1]]
+            item = [IF, [[condition, body] for condition, (body, _) in branches]]
+            after += branches[0][1][1] - max(after, int(is_open))
+            is_open = after > 0
+        kept.append(item)
+    return kept, after
+
+
+def _included_inside(files, headers):
+    """The files that are included in the middle of a declaration, and all that they include."""
+    found = set()
+    pending = [
+        (kind, spelled, path) for path, program in files.items() for kind, spelled in _inner_includes(program, 0)[0]
+    ]
+    while pending:
+        kind, spelled, path = pending.pop()
+        target = headers.find(kind, spelled, path)
+        if target is not None and target[0] in files and target[0] not in found:
+            found.add(target[0])
+            pending += [(kind, spelled, target[0]) for kind, spelled in _includes(files[target[0]])]
+    return found
+
+
+def _inner_includes(program, depth):
+    """([(kind, spelled)] of the includes between brackets, depth of brackets behind the program)."""
+    found = []
+    for item in program:
+        if item[0] == TEXT:
+            depth = max(depth + item[3], 0)
+        elif item[0] == INCLUDE and depth and item[1]:
+            found.append((item[1].replace("next", ""), item[2]))
+        elif item[0] == IF:
+            inner = [_inner_includes(body, depth) for _, body in item[1]]
+            found += [each for includes, _ in inner for each in includes]
+            depth = inner[0][1]
+    return found, depth

@@ -46,7 +46,7 @@ _RECORD_KEYWORDS = ("struct", "union", "enum")
 _NAMING = ("ifdef", "ifndef", "elifdef", "elifndef", "undef", "define", "if", "elif")
 _FUNCTION_KEYWORDS = frozenset(("static", "inline", "__inline", "__inline__", "__always_inline", "extern"))
 _OPEN = {"(": ")", "[": "]", "{": "}"}
-_KEYWORDS = frozenset(
+C_KEYWORDS = frozenset(
     "struct union enum typedef const volatile unsigned signed int char short long float double void static extern inline "
     "__attribute__ __extension__ register _Bool __signed__ __volatile__ __inline__ __inline __const __packed "
     "__aligned _Alignas __typeof__ typeof".split()
@@ -249,7 +249,7 @@ class _Compiler:
                         if kind == "unknown":
                             opaque = OPAQUE
                         if kind == "record":
-                            names += ["." + each for each in outline if is_identifier(each) and each not in _KEYWORDS]
+                            names += ["." + each for each in outline if is_identifier(each) and each not in C_KEYWORDS]
                     else:
                         kind = "other"
                         if brackets[-1] == "record":
@@ -289,7 +289,7 @@ class _Compiler:
             else:
                 identifier = is_identifier(token)
                 if pending_record is not None:
-                    if identifier and token not in _KEYWORDS:
+                    if identifier and token not in C_KEYWORDS:
                         pending_record.append(token)
                     elif not identifier:
                         pending_record = None
@@ -340,7 +340,7 @@ def _typedef_names(outline):
     """The identifiers a typedef may declare: those of its outline that are no keywords."""
     names = []
     for position, token in enumerate(outline):
-        if is_identifier(token) and token not in _KEYWORDS:
+        if is_identifier(token) and token not in C_KEYWORDS:
             following = outline[position + 1] if position + 1 < len(outline) else ";"
             if following in (";", ",", "[", ")", "(") or is_identifier(following):
                 names.append(token)
