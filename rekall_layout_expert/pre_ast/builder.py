@@ -14,7 +14,7 @@ from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.pre_ast.bounds import bounds_source
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
 from rekall_layout_expert.pre_ast.program import C_KEYWORDS, DEFINE, ENDS, IF, INCLUDE, OPAQUE, TEXT, compile_program
-from rekall_layout_expert.pre_ast.storage import dumps
+from rekall_layout_expert.pre_ast.storage import digest_of
 from rekall_layout_expert.pre_ast.tree import KernelTree
 
 _BUILT_IN_ROOT = os.path.join(os.path.dirname(__file__), "root.c")
@@ -78,7 +78,7 @@ def build_pre_ast(tree, arch="x86_64", root=None, progress=None):
         "generated": sorted(headers.generated),
     }
     pre_ast = PreAst(header, files)
-    dumps(pre_ast)
+    pre_ast.digest = digest_of(pre_ast)
     progress("BUILT %d files" % len(files))
     return pre_ast
 

@@ -18,11 +18,18 @@ _UNPACKED_LIMIT = 256 << 20
 _REQUIRED = {"version": str, "arch": str, "source": str, "search_path": list, "forced": list, "options": dict}
 
 
+def digest_of(pre_ast):
+    """The SHA-256 in hex of a Pre-AST's content."""
+    return hashlib.sha256(_content(pre_ast)).hexdigest()
+
+
+def _content(pre_ast):
+    return json.dumps([pre_ast.header, pre_ast.files], separators=(",", ":"), sort_keys=True).encode("utf-8")
+
+
 def dumps(pre_ast):
-    """The bytes of a Pre-AST file.  The same Pre-AST gives the same bytes; sets its digest."""
-    content = json.dumps([pre_ast.header, pre_ast.files], separators=(",", ":"), sort_keys=True).encode("utf-8")
-    pre_ast.digest = hashlib.sha256(content).hexdigest()
-    packed = zlib.compress(content, 9)
+    """The bytes of a Pre-AST file.  The same Pre-AST gives the same bytes."""
+    packed = zlib.compress(_content(pre_ast), 9)
     digest = hashlib.sha256(packed).hexdigest().encode("ascii")
     return _MAGIC + b"%d\n" % FORMAT + digest + b"\n" + packed
 

@@ -18,6 +18,9 @@ from rekall_layout_expert.record_layout.layouts import Layouts
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
 _CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
+_RANDSTRUCT = (
+    "CONFIG_GCC_PLUGIN_RANDSTRUCT", "CONFIG_RANDSTRUCT", "CONFIG_RANDSTRUCT_FULL", "CONFIG_RANDSTRUCT_PERFORMANCE",
+)  # fmt: skip
 # Kernels whose config does not name their compiler (before 4.18) were built with about this one.
 _OLD_COMPILER = (4, 9, 4)
 _COMPILER_IN_CONFIG = (4, 18)
@@ -63,6 +66,7 @@ class Kernel:
         self.notes = []
         self._options = pre_ast.header["options"]
         self.compiler = self._compiler()
+        self._shuffled = any(config.values.get(symbol) == "y" for symbol in _RANDSTRUCT)
         self._abi = find_abi(pre_ast.header["arch"])
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
         self.unit = self._walk(ROOT, self._bounds(), spelling)
@@ -74,7 +78,7 @@ class Kernel:
     def _types(self, unit):
         dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
         scope = Scope(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
-        return scope, Layouts(scope, self._abi)
+        return scope, Layouts(scope, self._abi, self._shuffled)
 
     def _walk(self, root, bounds, spelling=False):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)
@@ -112,6 +116,8 @@ class Kernel:
         ):
             if values.get(symbol) == "y":
                 defines[macro] = "1"
+        if self._shuffled:
+            defines.update({"RANDSTRUCT_PLUGIN": "1", "RANDSTRUCT": "1"})
         if values.get("CONFIG_X86_X32") == "y":  # a probe of the linker before 5.18, which every x86-64 one passes
             defines["CONFIG_X86_X32_ABI"] = "1"
         if values.get("CONFIG_FUNCTION_TRACER") == values.get("CONFIG_HAVE_FENTRY") == "y":

@@ -84,9 +84,13 @@ class RecordLayout:
 
 
 class Layouts:
-    """Measures the types of a scope (`parser.scope.Scope`) for one `abi.Abi`."""
+    """Measures the types of a scope (`parser.scope.Scope`) for one `abi.Abi`.
 
-    def __init__(self, scope, abi):
+    shuffled: structs are randomised (CONFIG_RANDSTRUCT), so those that the compiler's plugin shuffles are not known.
+    """
+
+    def __init__(self, scope, abi, shuffled=False):
+        self.shuffled = shuffled
         self.scope = scope
         self.abi = abi
         self.constants = Constants(self)
@@ -283,6 +287,8 @@ class Layouts:
         packed = False
         record_alignment = 8
         user = False
+        if self.shuffled and self._is_shuffled(record):
+            raise NotKnown("its members are shuffled by CONFIG_RANDSTRUCT")
         for name, arguments in record.attributes:
             if name == "packed":
                 packed = True
@@ -298,6 +304,28 @@ class Layouts:
             except (NotKnown, NotConstant, SyntaxProblem) as error:
                 raise NotKnown("%s: %s" % (field.name or "an anonymous member", error)) from None
         return state.finish()
+
+    def _is_shuffled(self, record):
+        """Whether the randstruct plugin shuffles a record: one that is marked, or holds nothing but functions."""
+        names = [name for name, _ in record.attributes]
+        if "randomize_layout" in names:
+            return True
+        return (
+            record.kind == "struct"
+            and "no_randomize_layout" not in names
+            and len(record.fields) > 1
+            and self._holds_only_functions(record)
+        )
+
+    def _holds_only_functions(self, record):
+        for field in record.fields:
+            type_ = self.resolve(field.type)
+            if isinstance(type_, Record):
+                if not self._holds_only_functions(self.scope.complete(type_)):
+                    return False
+            elif not isinstance(type_, Pointer) or not isinstance(self.resolve(type_.target), Function):
+                return False
+        return True
 
     def least_alignment(self, type_):
         """The alignment in bits of a type inside a record, which is what _Alignof tells (GCC: min_align_of_type)."""
