@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -185,6 +186,9 @@ def test_fresh_environment(run, tmp_path, version, newest_pip):
     assert "layout_expert" in run("python", "-c", "from rekall import session, plugins; print(dir(session.Session().plugins))",
                            environment=bin_directory)
     assert "make_profile" in run("layout_tool", "--help", environment=bin_directory)
+    sample = REPOSITORY / "samples" / "guest.core"
+    assert processes.from_pslist(run("rekall", "-f", str(sample), "pslist", environment=bin_directory)) == \
+        processes.from_ps(sample.with_name("guest.core.ps").read_text())
 
     pip(environment, "uninstall", "--yes", "rekall-layout-expert")
     assert not list(environment.glob("lib/*/site-packages/*layout_expert*"))
