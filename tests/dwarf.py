@@ -6,8 +6,8 @@ The result has the neutral form that the tests compare (see comparison.py):
 
 A record without a tag goes by its typedef's name. Sizes are in bytes, offsets in bits from the start
 of the record. Members of an anonymous member stand under their own names, as C reaches them. Where
-nothing else names a member's record type, that record's members are listed too: as `member.inner`,
-through arrays as `member[].inner` of the first element. Arrays without a length count as size 0.
+neither a tag nor a typedef names a member's record type, that record's members are listed too: as
+`member.inner`, through arrays as `member[].inner` of the first element. Arrays without a length count as size 0.
 """
 from __future__ import annotations
 
@@ -108,15 +108,26 @@ def _collect(record, base: int, prefix: str, little_endian: bool, members: Dict[
         path = prefix + _name(die)
         width = _value(die, "DW_AT_bit_size")
         members[path] = Member(offset, width, None if width is not None else _size(inner))
+        type_ = die.get_DIE_from_attribute("DW_AT_type")
         while inner is not None and inner.tag == "DW_TAG_array_type":
-            inner = _strip(inner.get_DIE_from_attribute("DW_AT_type"))
+            type_ = inner.get_DIE_from_attribute("DW_AT_type")
+            inner = _strip(type_)
             path = path if path.endswith("[]") else path + "[]"
-        if inner is not None and inner.tag in _RECORDS and "DW_AT_name" not in inner.attributes:
+        if inner is not None and inner.tag in _RECORDS and not _goes_by_a_name(type_):
             _collect(inner, offset, path + ".", little_endian, members)
+
+
+def _goes_by_a_name(die) -> bool:
+    """Whether a type is referred to by its tag or by a typedef."""
+    while die.tag in _TRANSPARENT and die.tag != "DW_TAG_typedef":
+        die = die.get_DIE_from_attribute("DW_AT_type")
+    return "DW_AT_name" in die.attributes
 
 
 def _bit_offset(member, little_endian: bool) -> int:
     """From the start of the record the member stands in. DWARF 5 has it plainly; 4 has it in pieces."""
+    if member.get_parent().tag == "DW_TAG_union_type":
+        return 0  # what gcc says of a bit-field there is wrong where its type has a low alignment
     if "DW_AT_data_bit_offset" in member.attributes:
         return _value(member, "DW_AT_data_bit_offset")
     offset = 8 * (_value(member, "DW_AT_data_member_location") or 0)

@@ -413,10 +413,13 @@ class _Writer:
         after_type = self.maybe_attribute(12, "attribute after the type")
         after = self.maybe_attribute(6, "attribute after a declarator")
         extension = "__extension__ " if self.chance(16) else ""
-        if self.chance(16):
+        # gcc aligns the type itself, for all its later uses, if it is an unnamed array like this one.
+        if base.text == "__builtin_va_list":
+            pass
+        elif self.chance(16):
             self.note("attribute in parentheses")
             return f"{extension}{base.text} ({self.attribute()} {name});"
-        if self.chance(16):
+        elif self.chance(16):
             self.note("attribute after *")
             return f"{extension}{base.text} *{self.attribute()} {name};"
         declarator = self.declarator(name, base)

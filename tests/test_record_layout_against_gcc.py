@@ -34,15 +34,22 @@ def target(request):
     return request.param
 
 
-def laid_out(text, target):
-    return of_profile({"$STRUCTS": layout(text, target=target)}, pointer_size=4 if target == "i386" else 8)
-
-
 def compare(text, target):
-    """(comparison of all that both sides have, names of the tagged records that we left out)."""
-    truth = compile_records(text, target)
-    ours = laid_out(text, target)
-    return Comparison(ours, {name: [record] for name, record in truth.items()}), sorted(truth.keys() - ours.keys())
+    """(Comparison with gcc of all that both sides have, names of the records that we left out)."""
+    # The compiler's own record behind __builtin_va_list is no part of the text.
+    truth = {name: [record] for name, record in compile_records(text, target).items() if name != "__va_list_tag"}
+    ours = of_profile({"$STRUCTS": layout(text, target=target)}, pointer_size=4 if target == "i386" else 8)
+    comparison = Comparison(ours, truth)
+    comparison.wrong = [difference for difference in comparison.wrong if not is_beyond_vtypes(difference)]
+    return comparison, sorted(truth.keys() - ours.keys())
+
+
+def is_beyond_vtypes(difference):
+    """Whether only the bit-field is missing that no native type of Rekall's covers: nine bytes or more."""
+    if difference.ours is not None or difference.truth[1] is None:
+        return False
+    offset, width, _ = difference.truth
+    return offset % 8 + width > 64
 
 
 def test_random_records(target, capsys):

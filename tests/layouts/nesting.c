@@ -182,15 +182,14 @@ union asserted {  // size 0x4
 };
 
 // Qualifiers and specifiers in odd order, in GNU spellings.
-struct odd_order {              // size 0x40, i386 0x28
+struct odd_order {              // size 0x38, i386 0x24
     char a;                     // 0x00
     long unsigned int const b;  // 0x08, i386 0x04
     int volatile short c;       // 0x10, i386 0x08
     __signed__ char d;          // 0x12, i386 0x0a
     char __const signed e;      // 0x13, i386 0x0b
     long int long unsigned f;   // 0x18, i386 0x0c
-    const g;                    // 0x20, i386 0x14
-    __extension__ long long h;  // 0x28, i386 0x18
-    char *__restrict i;         // 0x30, i386 0x20
-    signed j;                   // 0x38, i386 0x24
+    __extension__ long long h;  // 0x20, i386 0x14
+    char *__restrict i;         // 0x28, i386 0x1c
+    signed j;                   // 0x30, i386 0x20
 };
