@@ -64,10 +64,13 @@ STRUCTS = {
     "vfsmount": [8, {"mnt_root": [0, POINTER("dentry")]}],
 }
 
+LEFT_OUT = {}
+
 
 def profile(pre_ast, config, symbols, structs="rekall", progress=None):
     """In place of make_profile."""
-    return {"$METADATA": {"ProfileClass": "Linux", "Type": "Profile", "arch": "AMD64"}, "$STRUCTS": STRUCTS,
+    return {"$METADATA": {"ProfileClass": "Linux", "Type": "Profile", "arch": "AMD64",
+                          "left_out": LEFT_OUT, "pre_ast_digest": pre_ast.digest}, "$STRUCTS": STRUCTS,
             "$CONSTANTS": dict(symbols.addresses), "$ENUMS": {}, "$REVENUMS": {}, "$CONFIG": dict(config.values)}
 
 

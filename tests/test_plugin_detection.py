@@ -195,6 +195,14 @@ def test_nothing_is_registered_or_stored_of_a_profile_that_contradicts_the_memor
     assert not rekall.HasParameter("dtb") and not rekall.cache.Get("profile_obj")
 
 
+def test_struct_that_was_left_out_is_told_with_the_reason(home, image, made, monkeypatch):
+    monkeypatch.setattr(plugin_image, "STRUCTS", {"list_head": plugin_image.STRUCTS["list_head"]})
+    monkeypatch.setattr(plugin_image, "LEFT_OUT", {"task_struct": "its layout is randomized"})
+    with pytest.raises(plugin.PluginError, match="no usable task_struct: its layout is randomized"):
+        open_image(image).profile
+    assert not stored(home)
+
+
 @pytest.mark.parametrize("beside", [(), ("config",), ("kallsyms",), ("pre_ast",)])
 def test_images_that_nothing_is_said_of_are_left_to_rekall(home, tmp_path, made, caplog, beside):
     path = tmp_path / "windows.raw"

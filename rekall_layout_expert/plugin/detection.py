@@ -14,7 +14,6 @@ from rekall.plugins import guess_profile
 from rekall.plugins.linux import common as linux_common
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.failure import give_up
 from rekall_layout_expert.plugin.kernel_location import has_five_levels
 from rekall_layout_expert.plugin.profile_maker import Stages, make
@@ -22,6 +21,9 @@ from rekall_layout_expert.plugin.repositories import load_profile, local_reposit
 from rekall_layout_expert.plugin.subject import Named, Subject, is_running_kernel, kernel_in_image, running_kernel
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
+# Without these there is no list of processes, and nothing to tell a right profile by.
+_NEEDED_MEMBERS = {"task_struct": ("pid", "comm", "tasks", "mm"), "list_head": ("next", "prev")}
+_NEEDED_SYMBOLS = ("_text", "linux_banner", "linux_proc_banner", "init_task")
 # A kernel has at most 4 million tasks (PID_MAX_LIMIT).
 _MOST_TASKS = 1 << 22
 # A running kernel's list may change under the walk.
@@ -87,6 +89,7 @@ class LayoutExpertDetection(guess_profile.DetectionMethod):
     def _verified(self, data: dict, name: str, subject: Subject) -> obj.Profile:
         """The profile, with the session's address spaces set up by it; else nothing is left of it."""
         session, location = self.session, subject.location
+        _check_complete(data)
         profile = obj.Profile.LoadProfileFromData(data, session=session, name=name)
         session.SetCache("kernel_slide", location.slide, volatile=False)
         # Rekall takes it for both slides, unless it is told. It keeps it as a parameter, too.
@@ -131,7 +134,7 @@ def _is_of_named_pre_ast(stored: dict, subject: Subject) -> bool:
     if subject.pre_ast is None:
         return True
     from rekall_layout_expert import read_pre_ast
-    return stored.get(profile_section.NAME, {}).get("pre_ast") == read_pre_ast(subject.pre_ast).digest
+    return stored["$METADATA"].get("pre_ast_digest") == read_pre_ast(subject.pre_ast).digest
 
 
 def _keep_in_memory(session) -> None:
@@ -145,6 +148,20 @@ def _keep_in_memory(session) -> None:
         kept = cache.Factory(session, "memory")
         kept.data.update(session.cache.data)
         session.cache = kept
+
+
+def _check_complete(data: dict) -> None:
+    """Rekall would fail somewhere, and with a traceback."""
+    structs = data["$STRUCTS"]
+    for struct, members in _NEEDED_MEMBERS.items():
+        reason = data["$METADATA"].get("left_out", {}).get(struct, "its members are not those of a Linux kernel")
+        if struct not in structs or any(member not in structs[struct][1] for member in members):
+            raise LayoutExpertError(f"the profile has no usable {struct}: {reason}",
+                                    next_step="use the Pre-AST of the kernel's own headers")
+    for symbol in _NEEDED_SYMBOLS:
+        if symbol not in data["$CONSTANTS"]:
+            raise LayoutExpertError(f"the kernel's symbols have no {symbol}",
+                                    next_step="give the System.map, or a kallsyms of CONFIG_KALLSYMS_ALL")
 
 
 def _check_levels(session, profile: obj.Profile) -> None:

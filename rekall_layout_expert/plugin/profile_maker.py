@@ -52,7 +52,7 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     symbols = subject.symbols
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
     profile = make_profile(pre_ast, subject.config, symbols, structs=structs, progress=stages.report)
-    profile[profile_section.NAME] = {"pre_ast": pre_ast.digest, "banner": subject.kernel.banner}
+    profile[profile_section.NAME] = {"banner": subject.kernel.banner}
     left_out = len(profile["$METADATA"].get("left_out", ()))
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
                 f"{len(profile['$CONSTANTS'])} constants, {left_out} structs left out")

@@ -1,4 +1,4 @@
-"""The section that a profile of ours carries: what it was made from, and the classes that go with it.
+"""The section that a profile of ours carries: the banner of its kernel, and the classes that go with it.
 
 Rekall lets a profile have sections of one's own, each with a loader. Ours tells Rekall's Linux class
 what has changed in the kernel since Rekall was written, one module for each subject.
