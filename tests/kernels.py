@@ -116,6 +116,13 @@ def kernel_or_skip(series, flavour="amd64", architecture="amd64"):
     return found
 
 
+@functools.lru_cache(maxsize=None)
+def pre_ast(tree):
+    """The Pre-AST of a headers tree (path), built once for all tests."""
+    from rekall_layout_expert import build_pre_ast      # here, as a kernel can be had without it
+    return build_pre_ast(str(tree))
+
+
 def cache_directory():
     return Path(os.environ.get("LAYOUT_EXPERT_CACHE") or Path.home() / ".cache" / "rekall-layout-expert")
 

@@ -4,7 +4,6 @@ All that a profile holds is compared: sizes, and every member's bit offset, bit-
 every flavour of a headers tree, so cloud-amd64 is predicted from the one built for amd64.
 """
 
-import functools
 import os
 import re
 from collections import Counter
@@ -14,8 +13,8 @@ import pytest
 
 import btf
 from comparison import Comparison, of_profile
-from kernels import kernel_or_skip
-from rekall_layout_expert import build_pre_ast, make_profile
+from kernels import kernel_or_skip, pre_ast
+from rekall_layout_expert import make_profile
 from rekall_layout_expert.profile.profile import used_structs
 
 # What the profile offers under the names which Rekall reads, and what it stands for.
@@ -58,7 +57,7 @@ DEFINITION = re.compile(r"\b(?:struct|union)\s+(\w+)\s*(?:__\w+(?:\([^)]*\))?\s*
 def test_every_struct_is_what_the_kernel_says(series, flavour, headers_of, capsys):
     kernel = kernel_or_skip(series, flavour)
     headers = kernel_or_skip(series, headers_of)
-    profile = make_profile(pre_ast(str(headers.tree)), str(kernel.config), None, structs="all")
+    profile = make_profile(pre_ast(headers.tree), str(kernel.config), None, structs="all")
     truth = btf.structs(btf.section_of(kernel.vmlinuz))
     comparison = Comparison(of_profile(profile), truth, OTHER_NAMES, OTHER_MEMBERS)
     left_out = profile["$METADATA"]["left_out"]
@@ -70,11 +69,6 @@ def test_every_struct_is_what_the_kernel_says(series, flavour, headers_of, capsy
     assert comparison.records >= FEWEST_STRUCTS and comparison.members >= FEWEST_MEMBERS
     missing = (used_by_rekall() & defined_in(headers.common) & truth.keys()) - profile["$STRUCTS"].keys()
     assert missing == set()
-
-
-@functools.lru_cache(maxsize=None)
-def pre_ast(tree):
-    return build_pre_ast(tree)
 
 
 def by_reason(left_out):
