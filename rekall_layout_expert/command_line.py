@@ -1,6 +1,7 @@
 r"""layout_tool: the stages from the command line, named and logged as in the tool of 2016."""
 
 import argparse
+import gc
 import sys
 import time
 
@@ -16,6 +17,7 @@ _EPILOG = """examples:
 def main(arguments=None):
     """The console script.  Returns the exit code: 0, 1 with one line on stderr, or 2 for wrong usage."""
     options = _parser().parse_args(arguments)
+    gc.disable()  # this process ends when its file is written
     try:
         options.function(options)
     except LayoutExpertError as error:

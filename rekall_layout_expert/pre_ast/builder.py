@@ -9,6 +9,7 @@ occur where types are declared.
 import os
 import re
 
+from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.pre_ast.bounds import bounds_source
@@ -20,10 +21,13 @@ from rekall_layout_expert.pre_ast.tree import KernelTree
 _BUILT_IN_ROOT = os.path.join(os.path.dirname(__file__), "root.c")
 _ROOT_LIMIT = 16 << 20
 _HAS_INCLUDE = re.compile(r'__has_include(?:_next)?\s*\(\s*(?:<([^>]*)>|"([^"]*)")')
-_MAKES_DECLARATIONS = re.compile(r"\b(?:struct|union|enum)\b[^;{}]*\{|\btypedef\b")
+# A brace behind an unclosed parenthesis is a function's: struct page *page) {
+_MAKES_DECLARATIONS = re.compile(r"\b(?:struct|union|enum)\b[^;{}()]*(?:\([^()]*\)[^;{}()]*)*\{|\btypedef\b")
 _ASKS_FOR_TYPES = re.compile(r"typeof|sizeof|alignof|__builtin_choose_expr|__same_type|_Generic")
 # A declarator's name stands before a bracket, a comma or the end; a tag stands behind its keyword.
 _NAME_OF_AN_OBJECT = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b([^\W\d]\w*)\s*(?=[(\[,;)=]|\Z)")
+_INVOKED = re.compile(r"([^\W\d]\w*)\s*(?:\(|\Z)")  # its arguments may follow in the next piece
+_STATEMENTS = re.compile(r"\(\s*\{|\bdo\b|\bfor\b|\bif\b")
 # What a prototype declares stands before its parameters; attributes may stand before it.
 _CALLED = re.compile(r"\b(?!__)([^\W\d]\w*)\s*\(")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -37,7 +41,11 @@ def build_pre_ast(tree, arch="x86_64", root=None, progress=None):
     of text for each step.
     Raises LayoutExpertError for a folder that is no header tree and for damaged headers.
     """
-    progress = progress or (lambda text: None)
+    with held_off():
+        return _build(tree, arch, root, progress or (lambda text: None))
+
+
+def _build(tree, arch, root, progress):
     headers = KernelTree(tree, arch)
     progress("LOADING %s: kernel %s, %s" % (headers.roots[-1], headers.version, headers.kind))
     root_text = read_bounded(root or _BUILT_IN_ROOT, _ROOT_LIMIT).decode("utf-8", "replace")
@@ -130,12 +138,16 @@ def _mark_opaque(files):
     """Marks the pieces that call, however indirectly, a macro that makes declarations."""
     callers = {}
     makers = set()
+    without_parameters = set()
     for program in files.values():
         for item in _items(program):
             if item[0] == DEFINE:
-                if _MAKES_DECLARATIONS.search(item[3]):
+                if item[2] is None:
+                    without_parameters.add(item[1])
+                body = _STATEMENTS.split(item[3], 1)[0]  # what stands in a block is not declared at file scope
+                if _MAKES_DECLARATIONS.search(body):
                     makers.add(item[1])
-                for word in _WORD.findall(item[3]):
+                for word in _WORD.findall(body):
                     callers.setdefault(word, set()).add(item[1])
     pending = list(makers)
     while pending:
@@ -146,7 +158,9 @@ def _mark_opaque(files):
     for program in files.values():
         for item in _items(program):
             if item[0] == TEXT and not makers.isdisjoint(_WORD.findall(item[2])):
-                item[4] |= OPAQUE
+                called = set(_INVOKED.findall(item[2])) | without_parameters.intersection(_WORD.findall(item[2]))
+                if not makers.isdisjoint(called):
+                    item[4] |= OPAQUE
 
 
 def _drop_objects(files, headers):

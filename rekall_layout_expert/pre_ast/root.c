@@ -129,5 +129,7 @@
 #include <asm/thread_info.h>
 #include <asm/pgtable.h>
 #include "fs/mount.h"
+#ifdef CONFIG_PROC_FS
 #include "fs/proc/internal.h"
+#endif
 #include "kernel/printk/printk_ringbuffer.h"

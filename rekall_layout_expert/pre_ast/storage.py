@@ -8,6 +8,7 @@ import hashlib
 import json
 import zlib
 
+from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded, write_atomically
 from rekall_layout_expert.pre_ast.model import FORMAT, PreAst
@@ -59,7 +60,8 @@ def loads(data, source):
         content = unpacker.decompress(packed, _UNPACKED_LIMIT)
         if unpacker.unconsumed_tail:
             raise LayoutExpertError("%s unpacks to more than %d MB" % (source, _UNPACKED_LIMIT >> 20))
-        header, files = json.loads(content)
+        with held_off():
+            header, files = json.loads(content)
         good = isinstance(files, dict) and all(isinstance(header[key], type_) for key, type_ in _REQUIRED.items())
     except (zlib.error, ValueError, TypeError, KeyError, RecursionError):
         good = False

@@ -16,6 +16,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.preprocessor.compiler import TARGETS
 from rekall_layout_expert.preprocessor.headers import Headers
+from rekall_layout_expert.pre_ast.architecture_headers import architecture_headers
 from rekall_layout_expert.pre_ast.program import compile_program
 
 _FILE_LIMIT = 16 << 20
@@ -25,7 +26,14 @@ _SOURCE_ARCHITECTURE = {"x86_64": "x86", "i386": "x86"}
 
 # Computed from the config when a profile is made (see `preprocessor.generated`).
 AUTOCONF = ("include/generated/autoconf.h", "include/linux/autoconf.h")
-_FROM_TREE = re.compile(r"include/generated/uapi/linux/version\.h\Z|include/linux/version\.h\Z")
+_GENERATED = re.compile(
+    r"include/generated/(?!uapi/)|arch/x86/include/generated/asm/cpufeaturemasks\.h\Z"
+    r"|include/(?:linux/(?:autoconf|bounds|compile|utsrelease)|asm-\w+/asm-offsets)\.h\Z"
+)
+# Where they were before 2.6.33.
+_OLD_PLACES = ("include/linux/", "include/asm-")
+_GENERATED_APART = (2, 6, 33)
+_VERSION_HEADER = "include/generated/uapi/linux/version.h"
 # The one header of the compiler's own that kernels include (before 5.15), as GCC's documentation describes it.
 _COMPILER_HEADERS = {
     "compiler/stdarg.h": "#ifndef _STDARG_H\n#define _STDARG_H\ntypedef __builtin_va_list __gnuc_va_list;\n"
@@ -57,6 +65,7 @@ class KernelTree(Headers):
         self.version = _version(self.makefile)
         self.kind = "source" if self._find("kernel/fork.c") else "headers"
         self.generated = set()
+        self._is_old = _numbers(self.version) < _GENERATED_APART
         super().__init__(self._search_path())
         if not self.exists("arch/%s/include/asm/page.h" % self.source_arch):
             raise LayoutExpertError(
@@ -66,7 +75,8 @@ class KernelTree(Headers):
         self._made = dict(_COMPILER_HEADERS)
         self._made.update(_generic_wrappers(self))
         if self.kind == "source":
-            self._made.update(_system_call_headers(self))
+            self._made.update(architecture_headers(self))
+            self._made[_VERSION_HEADER] = _version_header(self.makefile)
         self.release = self._release()
 
     def _search_path(self):
@@ -88,11 +98,10 @@ class KernelTree(Headers):
 
     def _is_generated(self, path):
         """Whether a path is one that is made from the config, whether the tree holds a flavour's or not."""
-        if path in AUTOCONF or path == "arch/x86/include/generated/asm/cpufeaturemasks.h":
-            is_generated = True
-        else:
-            is_generated = path.startswith("include/generated/") and not _FROM_TREE.match(path)
-            is_generated = is_generated and (self.kind == "source" or self._find(path) is not None)
+        is_generated = _GENERATED.match(path) is not None
+        if is_generated and path not in AUTOCONF and "cpufeaturemasks" not in path:
+            is_in_source = self.kind == "source" and (not path.startswith(_OLD_PLACES) or self._is_old)
+            is_generated = is_in_source or self._find(path) is not None
         if is_generated:
             self.generated.add(path)
         return is_generated
@@ -186,6 +195,22 @@ def _version(makefile):
     return version + parts.get("EXTRAVERSION", "")
 
 
+def _numbers(version):
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _version_header(makefile):
+    """linux/version.h: LINUX_VERSION_CODE as the kernel's Makefile computes it, with a sublevel of 255 at most."""
+    numbers = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL)\s*=[ \t]*(\d+)", makefile, re.M))
+    version, patch_level, sublevel = (int(numbers.get(part, 0)) for part in ("VERSION", "PATCHLEVEL", "SUBLEVEL"))
+    code = (version << 16) + (patch_level << 8) + min(sublevel, 255)
+    return (
+        "#define LINUX_VERSION_CODE %d\n"
+        "#define KERNEL_VERSION(a,b,c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))\n"
+        "#define LINUX_VERSION_MAJOR %d\n#define LINUX_VERSION_PATCHLEVEL %d\n#define LINUX_VERSION_SUBLEVEL %d\n"
+    ) % (code, version, patch_level, sublevel)
+
+
 def _generic_wrappers(tree):
     """{path: text} of the headers that only pass on to include/asm-generic (generic-y, mandatory-y)."""
     wrappers = {}
@@ -208,42 +233,3 @@ def _kbuild_lists(tree, path):
     from rekall_layout_expert.pre_ast.kbuild import assignments
 
     return assignments(tree.text(path))
-
-
-def _system_call_headers(tree):
-    """{path: text} of the headers with system call numbers, from the tables of arch/x86/entry/syscalls."""
-    headers = {}
-    if tree.source_arch != "x86":
-        return headers
-    directory = next(
-        (each for each in ("arch/x86/entry/syscalls", "arch/x86/syscalls") if tree.list(each, ".tbl")), None
-    )
-    if directory is None:
-        return headers
-    for table, name, abis, offset in (
-        ("syscall_32.tbl", "uapi/asm/unistd_32.h", ("i386",), ""),
-        ("syscall_64.tbl", "uapi/asm/unistd_64.h", ("common", "64"), ""),
-        ("syscall_64.tbl", "uapi/asm/unistd_x32.h", ("common", "x32"), "__X32_SYSCALL_BIT + "),
-        ("syscall_32.tbl", "asm/unistd_32_ia32.h", ("i386",), "ia32"),
-        ("syscall_64.tbl", "asm/unistd_64_x32.h", ("x32",), "x32"),
-    ):
-        lines = []
-        last = 0
-        if not tree.has(directory + "/" + table):
-            continue
-        for line in tree.text(directory + "/" + table).splitlines():
-            words = line.split()
-            if len(words) >= 3 and words[0].isdigit() and words[1] in abis:
-                if offset in ("ia32", "x32"):
-                    lines.append("#define __NR_%s_%s %s" % (offset, words[2], words[0]))
-                else:
-                    lines.append("#define __NR_%s %s%s" % (words[2], "(%s" % offset if offset else "", words[0]))
-                    lines[-1] += ")" if offset else ""
-                last = max(last, int(words[0]))
-        if not offset:
-            lines.append("#ifdef __KERNEL__\n#define __NR_syscalls %d\n#endif" % (last + 1))
-        headers["arch/x86/include/generated/" + name] = "\n".join(lines) + "\n"
-    for name in ("syscalls_32.h", "syscalls_64.h", "syscalls_x32.h", "xen-hypercalls.h"):
-        # Lists of calls, one macro call a line; no type is made of them.
-        headers["arch/x86/include/generated/asm/" + name] = "\n"
-    return headers

@@ -5,6 +5,7 @@ import os
 import time
 
 from rekall_layout_expert.c_integers import NotConstant
+from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.parser.declarations import SyntaxProblem
@@ -31,7 +32,11 @@ def make_profile(pre_ast, config, symbols=None, structs="rekall", progress=None)
     is in $METADATA's left_out, {name: reason}.
     Raises LayoutExpertError.
     """
-    stages = _Stages(progress)
+    with held_off():
+        return _profile(pre_ast, config, symbols, structs, _Stages(progress))
+
+
+def _profile(pre_ast, config, symbols, structs, stages):
     if not isinstance(config, KernelConfig):
         config = KernelConfig.read(config)
     if symbols is not None and not isinstance(symbols, Symbols):

@@ -12,14 +12,14 @@ class Abi:
 
     basic: {canonical type name: (size, alignment)}; pointer: size and alignment of a pointer; biggest: GCC's
     BIGGEST_ALIGNMENT, what a bare `aligned` means; anonymous_bit_fields_align: whether unnamed bit-fields raise the
-    record's alignment (AAPCS); va_list: (size, alignment).
+    record's alignment (AAPCS); va_list: (size, alignment); big_endian: bits count from the most significant one.
     """
 
-    big_endian = False
     anonymous_bit_fields_align = False
 
-    def __init__(self, name, long_bits, basic, biggest, char_unsigned, va_list):
+    def __init__(self, name, long_bits, basic, biggest, char_unsigned, va_list, big_endian=False):
         self.name = name
+        self.big_endian = big_endian
         self.long_bits = long_bits
         self.pointer = (long_bits, long_bits)
         self.basic = dict(_COMMON)
@@ -42,6 +42,12 @@ class I386(Abi):
 
     def field_alignment(self, category, alignment):
         return min(alignment, 32) if category in ("integer", "double") else alignment
+
+
+class Aapcs(Abi):
+    """ARM's procedure call standards (32 and 64 bits): unnamed bit-fields align the record like named ones."""
+
+    anonymous_bit_fields_align = True
 
 
 _COMMON = {
@@ -67,7 +73,38 @@ def _i386():
     return I386("i386", 32, basic, 128, False, (32, 32))
 
 
-_ABIS = {"x86_64": _x86_64, "i386": _i386}
+def _lp64(abi, name, biggest=128, char_unsigned=True, va_list=(64, 64), big_endian=False, quad_alignment=128):
+    """A 64-bit target whose long double is as large as a quad."""
+    basic = {quad: (128, quad_alignment) for quad in _QUAD}
+    basic.update(_INT128, **{"long double": (128, quad_alignment)})
+    if quad_alignment != 128:
+        basic.update({integer: (128, quad_alignment) for integer in _INT128}, _Decimal128=(128, quad_alignment))
+    return abi(name, 64, basic, biggest, char_unsigned, va_list, big_endian)
+
+
+def _ilp32(abi, name, biggest, char_unsigned, va_list=(32, 32), big_endian=False, long_double=(64, 64)):
+    """A 32-bit target on which eight-byte scalars are aligned to eight bytes."""
+    return abi(name, 32, {"long double": long_double}, biggest, char_unsigned, va_list, big_endian)
+
+
+_ABIS = {
+    "x86_64": _x86_64,
+    "i386": _i386,
+    "arm64": lambda: _lp64(Aapcs, "arm64", va_list=(256, 64)),
+    "arm64be": lambda: _lp64(Aapcs, "arm64be", va_list=(256, 64), big_endian=True),
+    "arm": lambda: _ilp32(Aapcs, "arm", 64, True),
+    "armbe": lambda: _ilp32(Aapcs, "armbe", 64, True, big_endian=True),
+    "s390": lambda: _lp64(Abi, "s390", 64, va_list=(256, 64), big_endian=True, quad_alignment=64),
+    "riscv": lambda: _lp64(Abi, "riscv"),
+    "riscv32": lambda: _ilp32(Abi, "riscv32", 128, True, long_double=(128, 128)),
+    "powerpc": lambda: _lp64(Abi, "powerpc"),
+    "powerpc64be": lambda: _lp64(Abi, "powerpc64be", big_endian=True),
+    "powerpc32": lambda: _ilp32(Abi, "powerpc32", 128, True, (96, 32), True, (128, 128)),
+    "mips": lambda: _ilp32(Abi, "mips", 64, False, big_endian=True),
+    "mips32el": lambda: _ilp32(Abi, "mips32el", 64, False),
+    "mips64": lambda: _lp64(Abi, "mips64", char_unsigned=False, big_endian=True),
+    "mips64el": lambda: _lp64(Abi, "mips64el", char_unsigned=False),
+}
 
 
 def find_abi(target):
