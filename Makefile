@@ -10,7 +10,7 @@ VENV := .venv
 # Older and newer pips read the constraints of a build from different variables.
 PIP_INSTALL := PIP_CONSTRAINT=requirements-build.txt PIP_BUILD_CONSTRAINT=requirements-build.txt \
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --use-deprecated=legacy-resolver
-SOURCES := setup.py pyproject.toml $(shell find rekall_layout_expert -name '*.py' -o -name '*.json' -o -name '*.[ch]')
+SOURCES := setup.py pyproject.toml $(shell find rekall_layout_expert -name '*.py' -o -name '*.json' -o -name '*.[ch]' -o -name '*.txt')
 
 .PHONY: demo test test-matrix bench clean
 

@@ -33,7 +33,7 @@ setup(
     # Not Rekall: its own pins of 2017 cannot be installed any more, so no resolver may follow them. See requirements.txt.
     install_requires=["pyparsing>=3.0"],
     packages=find_packages(include=["rekall_layout_expert", "rekall_layout_expert.*"]),
-    package_data={"": ["**/*.json", "**/*.c", "**/*.h"]},
+    package_data={"": ["**/*.json", "**/*.c", "**/*.h", "**/*.txt"]},
     cmdclass={"build_py": BuildWithBridge},
     entry_points={
         "console_scripts": ["layout_tool = rekall_layout_expert.command_line:main"],

@@ -9,8 +9,17 @@ from rekall import obj
 from rekall.plugins.overlays import basic
 from rekall_lib import utils
 
+# Files of these have no path; the kernel composes a name (the d_dname of fs/pipe.c, net/socket.c, fs/anon_inodes.c).
+_NAMES_OF_NO_PATH = {"sockfs": "socket:[{inode}]", "pipefs": "pipe:[{inode}]", "anon_inodefs": "anon_inode:{name}"}
 # What the kernel's own d_path() can return is a page; names have at least one character and a slash.
 _MOST_NAMES = 2048
+
+
+def name_of_no_path(file):
+    """The name of a socket, a pipe or an anonymous file, as /proc/PID/fd has it; None for other files."""
+    entry = file.f_path.dentry
+    form = _NAMES_OF_NO_PATH.get(utils.SmartUnicode(file.f_path.mnt.mnt_sb.s_id))
+    return form and form.format(inode=int(entry.d_inode.i_ino), name=utils.SmartUnicode(entry.d_name.name.deref()))
 
 
 def path_without_mounts(task, file):
@@ -19,8 +28,6 @@ def path_without_mounts(task, file):
     Exact for what is in the task's root file system. Where another one is mounted only struct mount
     tells, so a path in it begins with its name, as in `(sda2)/bin/sh`.
     """
-    if not file:
-        return obj.NoneObject("No file")
     path, root = file.f_path, task.fs.root
     entry, names = path.dentry.deref(), []
     # As d_unhashed(): since 2.6.38 no flag says so.
@@ -45,11 +52,11 @@ def apply(profile: obj.Profile) -> None:
 
 def has_mounts(profile: obj.Profile) -> bool:
     """Whether paths can be followed from one mount to the one that it is mounted on."""
-    return "mnt_mountpoint" in _members(profile, "mount")
+    return any("mnt_mountpoint" in _members(profile, struct) for struct in ("mount", "vfsmount"))
 
 
 def _device_name(mount):
-    if not has_mounts(mount.obj_profile):
+    if "mnt_devname" not in _members(mount.obj_profile, "mount"):
         return obj.NoneObject("struct mount is not in the profile")
     return basic.container_of(mount.reference(), "mount", "mnt").mnt_devname
 

@@ -29,8 +29,13 @@ class Task(linux.task_struct):
         return self.obj_profile.UnixTimeStamp(value=(boot + int(since_boot)) // _NANOSECONDS)
 
     def get_path(self, filp):
-        """The path of an open file; Rekall's own way fails where struct mount is not in the profile."""
-        if mounts.has_mounts(self.obj_profile) or "mnt_parent" in self.obj_profile.vtypes["vfsmount"][1]:
+        """The path of an open file; Rekall's own way needs struct mount, and goes round in circles for sockets."""
+        if not filp:
+            return "-"
+        name = mounts.name_of_no_path(filp)
+        if name:
+            return name
+        if mounts.has_mounts(self.obj_profile):
             return super().get_path(filp)
         return mounts.path_without_mounts(self, filp)
 

@@ -130,7 +130,7 @@ class _Compiler:
             match = _DIRECTIVE.match(line.replace(_JOINED, ""))
             keyword, rest = match.group(1), match.group(2)
             if keyword in ("if", "ifdef", "ifndef"):
-                item = [IF, [[_condition(keyword, rest), []]]]
+                item = [IF, [[_condition(keyword, rest, number), []]]]
                 open_ifs.append((item, program, self.state, []))
                 program = item[1][0][1]
             elif keyword in ("elif", "elifdef", "elifndef", "else", "endif"):
@@ -148,7 +148,7 @@ class _Compiler:
                 else:
                     self.state = state
                     program = []
-                    item[1].append([_condition(keyword[2:] if keyword != "else" else keyword, rest), program])
+                    item[1].append([_condition(keyword[2:] if keyword != "else" else keyword, rest, number), program])
             else:
                 self._add_directive(program, keyword, rest, number)
         self._add_text(program, text_line, text)
@@ -186,6 +186,8 @@ class _Compiler:
                 program.append([DEFINE, name, None, body])
             else:
                 parameters = [re.sub(r"\s", "", each) for each in parameters.split(",")] if parameters.strip() else []
+                if len(set(parameters)) < len(parameters):
+                    raise LayoutExpertError("%s:%d: #define %s names a parameter twice" % (self.name, number, name))
                 program.append([DEFINE, name, parameters, body])
         elif keyword == "undef":
             program.append([UNDEF, rest.split()[0] if rest else ""])
@@ -323,7 +325,7 @@ class _Compiler:
         return "body" if _FUNCTION_KEYWORDS.intersection(outline) else "unknown"
 
 
-def _condition(keyword, rest):
+def _condition(keyword, rest, number):
     if keyword == "else":
         return ""
     if keyword in ("ifdef", "def"):
@@ -333,7 +335,7 @@ def _condition(keyword, rest):
     match = re.match(r"(!?)\s*defined\s*(?:\(\s*([^\W\d]\w*)\s*\)|([^\W\d]\w*))\Z", rest)
     if match:
         return ("-" if match.group(1) else "+") + (match.group(2) or match.group(3))
-    return "?" + rest
+    return "?" + (re.sub(r"\b__LINE__\b", str(number), rest) if "__LINE__" in rest else rest)
 
 
 def _typedef_names(outline):

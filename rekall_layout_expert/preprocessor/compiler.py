@@ -5,6 +5,7 @@ The macros of a target are kept as ``gcc -dM -E`` of GCC 12 prints them: with th
 built kernels, and can be seen by headers, is computed here from the version.
 """
 
+import functools
 import os
 import re
 
@@ -30,17 +31,13 @@ _ATTRIBUTES = {
     "vector_size": 4, "visibility": 4, "warn_unused_result": 4, "warning": 4, "weak": 4, "zero_call_used_regs": 11,
     "btf_type_tag": 16, "btf_decl_tag": 16, "strict_flex_array": 13, "may_alias": 4,
 }  # fmt: skip
-# The same for builtins (__has_builtin is there from GCC 10); what is not listed is taken to be there when GCC 4 had it.
+# The same for builtins that are newer than others (__has_builtin is there from GCC 10).
 _BUILTINS_SINCE = {
-    "__builtin_counted_by_ref": 15, "__builtin_dynamic_object_size": 12, "__builtin_has_attribute": 9,
-    "__builtin_mul_overflow": 5, "__builtin_add_overflow": 5, "__builtin_sub_overflow": 5,
-    "__builtin_expect_with_probability": 9, "__builtin_bswap128": 11, "__builtin_clear_padding": 11,
-    "__builtin_popcountg": 14, "__builtin_clzg": 14, "__builtin_ctzg": 14, "__builtin_stdc_rotate_left": 16,
+    "__builtin_counted_by_ref": 15, "__builtin_dynamic_object_size": 12, "__builtin_bswap128": 11,
+    "__builtin_clear_padding": 11, "__builtin_popcountg": 14, "__builtin_clzg": 14, "__builtin_ctzg": 14,
+    "__builtin_ffsg": 14, "__builtin_parityg": 14, "__builtin_clrsbg": 14, "__builtin_stdc_rotate_left": 15,
+    "__builtin_stdc_rotate_right": 15,
 }  # fmt: skip
-_NOT_IN_GCC = frozenset((
-    "__builtin_alloca_uninitialized", "__builtin_assume", "__builtin_wcslen", "__builtin_va_arg",
-    "__builtin_typeof_unqual", "__builtin_elementwise_max",
-))  # fmt: skip
 
 
 class Compiler:
@@ -104,9 +101,13 @@ class Compiler:
         return 201904 if name in ("fallthrough", "deprecated") else 1
 
     def _has_builtin(self, name):
-        if name in _NOT_IN_GCC:
-            return 0
-        since = _BUILTINS_SINCE.get(name)
-        if since is None:
-            return int(name.startswith(("__builtin_", "__sync_", "__atomic_")))
-        return int(since <= self.version[0])
+        if name in _BUILTINS_SINCE:
+            return int(_BUILTINS_SINCE[name] <= self.version[0])
+        return int(name in _builtins())
+
+
+@functools.lru_cache(maxsize=None)
+def _builtins():
+    """The names that GCC 12 answers __has_builtin with 1 for, those of single targets left out."""
+    with open(os.path.join(_DIRECTORY, "builtins.txt"), encoding="ascii") as file:
+        return frozenset(file.read().split())

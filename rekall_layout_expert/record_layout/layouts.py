@@ -24,6 +24,7 @@ from rekall_layout_expert.parser.types import (
 from rekall_layout_expert.record_layout.constants import Constants
 
 _LARGEST_BITS = 1 << 63
+_REGISTER_SIZES = (8, 16, 32, 64)  # of GCC's integer machine modes on 32-bit targets, the only ones where it matters
 _MODES = {
     "QI": 8, "byte": 8, "HI": 16, "SI": 32, "DI": 64, "TI": 128, "word": None, "pointer": None, "unwind_word": None,
 }  # fmt: skip
@@ -38,14 +39,16 @@ class Measure:
     """What the layout of a record needs to know of a type.
 
     size: in bits, None for an array without a count; alignment: in bits; user: the alignment was asked for by an
-    attribute (TYPE_USER_ALIGN); category: "integer" (also enumerations and pointers as bit counts), "double" for
-    double and its complex, "other"; arrays have their element's; integral: (bits, unsigned) where a bit-field may have
+    attribute (TYPE_USER_ALIGN); category: by machine mode, "integer" (also enumerations, pointers, and records that fit
+    an integer register), "double" for double and its complex, "other"; arrays have their element's; block: the type
+    fits no register (BLKmode); integral: (bits, unsigned) where a bit-field may have
     that type, else None.
     """
 
-    __slots__ = ("size", "alignment", "user", "category", "integral", "atomic")
+    __slots__ = ("size", "alignment", "user", "category", "integral", "atomic", "block")
 
-    def __init__(self, size, alignment, user=False, category="other", integral=None, atomic=False):
+    def __init__(self, size, alignment, user=False, category="other", integral=None, atomic=False, block=False):
+        self.block = block
         self.size = size
         self.alignment = alignment
         self.user = user
@@ -72,11 +75,12 @@ class PlacedField:
 
 
 class RecordLayout:
-    """size, alignment in bits; fields: every member that can be reached, in order of declaration."""
+    """size, alignment in bits; fields: every member that can be reached, in order of declaration; block: see Measure."""
 
-    __slots__ = ("size", "alignment", "user", "fields")
+    __slots__ = ("size", "alignment", "user", "fields", "block")
 
-    def __init__(self, size, alignment, user, fields):
+    def __init__(self, size, alignment, user, fields, block):
+        self.block = block
         self.size = size
         self.alignment = alignment
         self.user = user
@@ -123,7 +127,8 @@ class Layouts:
             return measure
         if isinstance(type_, Record):
             layout = self.record(type_)
-            return Measure(layout.size, layout.alignment, layout.user)
+            category = "other" if layout.block else "integer"
+            return Measure(layout.size, layout.alignment, layout.user, category, block=layout.block)
         if isinstance(type_, Array):
             return self._measure_array(type_)
         if isinstance(type_, Enum):
@@ -138,7 +143,7 @@ class Layouts:
             alignment = measure.alignment
             if measure.size in (8, 16, 32, 64, 128) and self._has_atomic(measure.size):
                 alignment = max(alignment, measure.size)
-            return Measure(measure.size, alignment, measure.user, measure.category, measure.integral, True)
+            return Measure(measure.size, alignment, measure.user, measure.category, measure.integral, True, measure.block)
         if isinstance(type_, Function):
             return Measure(8, 8)  # GNU C: sizeof a function is 1
         raise NotKnown("a type of unknown kind")
@@ -179,21 +184,24 @@ class Layouts:
             if count < 0 or count * element.size >= _LARGEST_BITS:
                 raise NotKnown("an array of %d elements" % count)
             size = count * element.size
-        return Measure(size, element.alignment, element.user, element.category, None, element.atomic)
+        block = element.block or size not in _REGISTER_SIZES
+        return Measure(size, element.alignment, element.user, element.category, None, element.atomic, block)
 
     def _measure_attributed(self, type_):
         measure = self.measure(type_.target)
         for name, arguments in type_.attributes:
             if name in ("aligned", "alignas"):
                 measure = Measure(
-                    measure.size, self._alignment(arguments), True, measure.category, measure.integral, measure.atomic
-                )
+                    measure.size, self._alignment(arguments), True, measure.category, measure.integral, measure.atomic,
+                    measure.block,
+                )  # fmt: skip
             elif name == "vector_size":
                 size = 8 * self.constants.value(arguments or [])
                 if size <= 0 or size & (size - 1):
                     raise NotKnown("a vector of %d bits" % size)
-                # Without vector registers a vector that fits an integer register has an integer's machine mode.
-                measure = Measure(size, size, category="integer" if size <= 64 else "other")
+                # Without vector registers a vector of integers that fits a register has an integer's machine mode.
+                fits = size <= 64 and measure.category == "integer"
+                measure = Measure(size, size, category="integer" if fits else "other", block=not fits)
             elif name == "mode":
                 measure = self._measure_mode(measure, arguments)
             elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
@@ -380,6 +388,7 @@ class _Placement:
         self.offset_alignment = max(alignment, self.abi.biggest)  # offset_align
         self.position = 0  # offset and bitpos in one
         self.size = 0  # of a union
+        self.block = False
         self.fields = []
 
     def place(self, field):
@@ -391,6 +400,7 @@ class _Placement:
         elif field.name is not None and isinstance(self.layouts.resolve(field.type), Function):
             raise NotKnown("a member that is a function")
         size = width if width is not None else measure.size
+        self.block |= measure.block and bool(size)
         packed, asked = self._attributes(field, measure, width)
         known = 0 if self.is_union else self.position & -self.position
         is_bit_field, desired, field_user = self._declared_alignment(measure, width, packed, asked, known)
@@ -514,7 +524,7 @@ class _Placement:
     def finish(self):
         """GCC: finish_record_layout."""
         size = _up(self.size if self.is_union else self.position, self.alignment)
-        return RecordLayout(size, self.alignment, self.user, self.fields)
+        return RecordLayout(size, self.alignment, self.user, self.fields, self.block or size not in _REGISTER_SIZES)
 
 
 def _up(number, multiple):
