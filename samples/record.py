@@ -132,7 +132,7 @@ def write_pages(dump: Path, pages: Iterable[int], target: Path) -> None:
             address, length = page * PAGE, count * PAGE
             segments.append(struct.pack("<IIQQQQQQ", 1, 4, offset, address, address, length, length, 0))
             offset += length
-            (place,) = [start + address - base for base, start, size in places if base <= address and address + length <= base + size]
+            (place,) = [start + address - base for base, start, size in places if base <= address < base + size]
             file.seek(place)
             contents.append(file.read(length))
     target.write_bytes(header + b"".join(segments) + b"".join(contents))
@@ -147,8 +147,9 @@ def load_segments(file) -> Iterator[Tuple[int, int, int]]:
 def pslist(image: Path) -> str:
     """What the demonstration prints for an image."""
     with tempfile.TemporaryDirectory() as home:
-        return subprocess.run([str(Path(sys.executable).with_name("rekall")), "-f", str(image), "pslist"], check=True, text=True,
-                              stdout=subprocess.PIPE, env={**os.environ, "HOME": home}).stdout
+        rekall = str(Path(sys.executable).with_name("rekall"))
+        return subprocess.run([rekall, "-f", str(image), "pslist"], env={**os.environ, "HOME": home}, check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
 
 
 def beside(image: Path, what: str) -> Path:

@@ -15,7 +15,7 @@ def test_demo_lists_the_processes_that_ran_in_the_guest(tmp_path):
 
     rekall = [str(Path(sys.executable).with_name("rekall")), "-f", str(SAMPLE), "pslist"]
     for _ in ("builds the profile", "finds it"):
-        done = subprocess.run(rekall, env={**os.environ, "HOME": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(rekall, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert processes.from_pslist(done.stdout) == true, done.stdout
 

@@ -1,9 +1,9 @@
 """What a guest boots from: a Debian system with one kernel, and the environment under test, as two disks.
 
 The system is assembled from Debian's packages with nothing installed (no maintainer script runs, no root is needed):
-a userland, the kernel's image and its headers. The environment is what
-this repository's requirements name plus the repository itself, laid out as a virtual environment of the guest's Python.
-There is no compiler, no kernel debug information and no profile in it.
+a userland, the kernel's image and its headers. The environment is what this repository's requirements name plus the
+repository itself, laid out as a virtual environment of the guest's Python. There is no compiler, no kernel debug
+information and no profile in it.
 
 Both are cached under names that digest what they were made from, and a new one replaces the one before.
 """
@@ -31,7 +31,8 @@ REPOSITORY = HERE.parent.parent
 CACHE = kernels.cache_directory() / "guest"
 
 TOOLS = ("qemu-system-x86_64", "dpkg-deb", "tar", "mkfs.ext4", "cpio")
-USERLAND = ("base-files", "bash", "busybox-static", "coreutils", "dash", "findutils", "grep", "mount", "procps", "python3", "sed", "util-linux")
+USERLAND = ("base-files", "bash", "busybox-static", "coreutils", "dash", "findutils", "grep", "mount", "procps", "python3",
+            "sed", "util-linux")
 RELEASES = {(3, 9): "bullseye", (3, 11): "bookworm", (3, 13): "trixie"}  # by their Python
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
 ACCOUNTS = ("root:0", "daemon:1", "www-data:33", "alice:1000", "bob:1001", "nobody:65534")
@@ -49,6 +50,10 @@ until [ -b /dev/vda ]; do /bin/busybox sleep 0.1; done
 /bin/busybox mount -o move /dev /system/dev
 exec /bin/busybox switch_root /system /sbin/init
 """
+
+
+class ToolError(Exception):
+    """A tool that should work did not; the text has its last words."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,17 @@ def system(kernel: kernels.Kernel) -> System:
     packages = userland_packages()
     parts = [kernel.image_with_modules, kernel.headers]
 
+    left_out = shutil.ignore_patterns(*NOT_ON_A_HOST)
+
     def fill(folder: Path, tree: Path) -> None:
         _unpack(packages, tree)
         for part in parts:
-            shutil.copytree(part, tree, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_ON_A_HOST))
+            shutil.copytree(part, tree, symlinks=True, dirs_exist_ok=True, ignore=left_out)
         _furnish(tree)
         _make_initramfs(tree, kernel.release, folder / "initramfs")
 
-    made_from = [path.name for path in packages + parts] + [(HERE / name).read_text() for name in ("image.py", "agent.py", "init")]
+    made_from = [path.name for path in packages + parts]
+    made_from += [(HERE / name).read_text() for name in ("image.py", "agent.py", "init")]
     series = ".".join(kernel.release.split(".")[:2])
     folder = _cached(f"system-{series}-{kernel.flavour}", made_from, fill)
     return System(kernel, folder / "disk", folder / "initramfs")
@@ -147,12 +155,13 @@ def _unpack(packages: Iterable[Path], tree: Path) -> None:
     for name in ("bin", "sbin", "lib", "lib64"):
         (tree / "usr" / name).mkdir(parents=True, exist_ok=True)
         (tree / name).symlink_to(f"usr/{name}")
-    extract = ["tar", "--extract", "--keep-directory-symlink", "--no-same-owner", "--directory", str(tree), "--exclude=./usr/share/doc", "--exclude=./usr/share/locale"]
+    extract = ["tar", "--extract", "--keep-directory-symlink", "--no-same-owner", "--directory", str(tree),
+               "--exclude=./usr/share/doc", "--exclude=./usr/share/locale"]
     for package in packages:
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as unpacking:
             _run(extract, stdin=unpacking.stdout)
         if unpacking.returncode:
-            raise kernels.Unavailable(f"dpkg-deb cannot unpack {package}")
+            raise ToolError(f"dpkg-deb cannot unpack {package}")
 
 
 def _furnish(tree: Path) -> None:
@@ -181,7 +190,8 @@ def _make_initramfs(tree: Path, release: str, archive: Path) -> None:
         for number, (name, content) in enumerate(_with_dependencies(MODULES, tree / "lib/modules" / release)):
             (root / "modules" / f"{number:02}-{name}.ko").write_bytes(content)
         names = "\n".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
-        archive.write_bytes(_run(["cpio", "--create", "--format=newc", "--quiet", "--owner=+0:+0"], cwd=root, input=names.encode()))
+        cpio = ["cpio", "--create", "--format=newc", "--quiet", "--owner=+0:+0"]
+        archive.write_bytes(_run(cpio, cwd=root, input=names.encode()))
 
 
 def _with_dependencies(names: Iterable[str], modules: Path) -> Iterator[Tuple[str, bytes]]:
@@ -208,27 +218,31 @@ def _install_environment(folder: Path, tree: Path) -> None:
 
     pip installs for the Python that runs it; see RELEASES.
     """
-    packages = tree / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
+    constraint = str(REPOSITORY / "requirements-build.txt")
+    constraints = {"PIP_CONSTRAINT": constraint, "PIP_BUILD_CONSTRAINT": constraint}
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps",
+           "--use-deprecated=legacy-resolver", "--ignore-installed", "--prefix", str(tree)]
+    try:
+        _run(pip + ["--requirement", str(REPOSITORY / "requirements.txt")], environment=constraints)
+    except ToolError as error:
+        raise kernels.Unavailable(str(error)) from error
     with tempfile.TemporaryDirectory(dir=folder) as copy:  # building leaves its traces beside setup.py
         for name in ("setup.py", "pyproject.toml"):
             shutil.copy(REPOSITORY / name, copy)
         shutil.copytree(REPOSITORY / PACKAGE, Path(copy) / PACKAGE)
-        constraint = str(REPOSITORY / "requirements-build.txt")
-        _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--use-deprecated=legacy-resolver",
-              "--target", str(packages), "--requirement", str(REPOSITORY / "requirements.txt"), copy],
-             environment={"PIP_CONSTRAINT": constraint, "PIP_BUILD_CONSTRAINT": constraint})
-    (packages / "bin").rename(tree / "bin")
+        _run(pip + [copy], environment=constraints)
     for script in (tree / "bin").iterdir():
         script.write_text(re.sub(r"\A#!.*", "#!/opt/rekall/bin/python3", script.read_text()))
     (tree / "bin/python3").symlink_to("/usr/bin/python3")
     (tree / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
-    _run([sys.executable, "-m", "compileall", "-q", "-s", str(tree), "-p", "/opt/rekall", str(packages)])
+    _run([sys.executable, "-m", "compileall", "-q", "-s", str(tree), "-p", "/opt/rekall", str(tree / "lib")])
 
 
 def _run(command: List[str], environment: Mapping[str, str] = MappingProxyType({}), **options) -> bytes:
-    """Run a tool and return what it prints; a failure tells the tool's own last lines."""
+    """Run a tool and return what it prints; raises ToolError."""
     variables = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", **environment}
-    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, check=False, **options)
+    finished = subprocess.run(command, capture_output=True, env=variables, check=False, **options)
     if finished.returncode:
-        raise kernels.Unavailable(f"{' '.join(command[:4])} failed: " + finished.stderr.decode("utf-8", "replace").strip()[-500:])
+        last_words = finished.stderr.decode("utf-8", "replace").strip()[-500:]
+        raise ToolError(f"{' '.join(command[:4])} failed: {last_words}")
     return finished.stdout

@@ -54,8 +54,8 @@ class Guest:
                    "-kernel", str(self.system.kernel.vmlinuz), "-initrd", str(self.system.initramfs),
                    "-append", "console=ttyS0 panic=-1" + ("" if self.kaslr else " nokaslr"),
                    "-qmp", f"unix:{self._folder}/qmp,server=on,wait=off",
-                   "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off",
-                   "-device", "virtserialport,chardev=agent,name=agent"]
+                   "-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off",
+                   "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"]
         for disk in self.disks:
             command += ["-drive", f"file={disk},format=raw,if=virtio,snapshot=on"]
         self._messages = open(self._folder / "messages", "w+b")

@@ -36,12 +36,13 @@ def test_pslist_prints_what_ps_prints(series, capsys):
         assert "Layout Expert: stored profile" in log
         assert "Layout Expert: pre_ast" not in log
     with capsys.disabled():
-        print(f"\n{machine.system.kernel.release}: the first start took {first:.1f} s in the guest, the second {second:.1f} s")
+        print(f"\n{machine.system.kernel.release}: first start {first:.1f} s in the guest, second {second:.1f} s")
 
 
 def check_pslist(guest):
     """One run of pslist, between two of ps: what both of these list, pslist lists, and nothing but that and itself."""
-    code, stdout, stderr = guest.run(f"{processes.PS} > /run/before; {PSLIST}; code=$?; {processes.PS} > /run/after; exit $code", TIMEOUT)
+    commands = f"{processes.PS} > /run/before; {PSLIST}; code=$?; {processes.PS} > /run/after; exit $code"
+    code, stdout, stderr = guest.run(commands, TIMEOUT)
     assert code == 0, stdout + stderr
     listed = processes.from_pslist(stdout)
     before, after = (processes.from_ps(guest.get(f"/run/{name}").decode()) for name in ("before", "after"))
@@ -54,7 +55,8 @@ def check_pslist(guest):
 
 def stored_in(guest):
     """Rekall's profile repository: each file's name, time of change and size."""
-    return guest.check("cd /root; test ! -e .rekall_cache/v1.0 || find .rekall_cache/v1.0 -type f -printf '%p %T@ %s\\n' | sort")
+    repository = "/root/.rekall_cache/v1.0"
+    return guest.check(f"test ! -e {repository} || find {repository} -type f -printf '%p %T@ %s\\n' | sort")
 
 
 def seconds_of(function, *arguments):
