@@ -146,6 +146,6 @@ class Scope:
 
     def _why(self, name, what):
         for declaration, reason in self.problems:
-            if name in declaration.names or any(name.lstrip(".") in text for text, _, _ in declaration.pieces):
+            if name in declaration.names or any(name.lstrip(".") in text for text, *_ in declaration.pieces):
                 return "%s: %s:%d: %s" % (what, declaration.path, declaration.line, reason)
         return "%s is not defined in these headers" % what

@@ -26,6 +26,7 @@ _MAKES_DECLARATIONS = re.compile(r"\b(?:struct|union|enum)\b[^;{}()]*(?:\([^()]*
 _ASKS_FOR_TYPES = re.compile(r"typeof|sizeof|alignof|__builtin_choose_expr|__same_type|_Generic")
 # A declarator's name stands before a bracket, a comma or the end; a tag stands behind its keyword.
 _NAME_OF_AN_OBJECT = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b([^\W\d]\w*)\s*(?=[(\[,;)=]|\Z)")
+_HEAD = re.compile(r"\b(?:struct|union|enum)\b[^{};*]*\Z")  # a record's head, whose braces follow the macro call
 _INVOKED = re.compile(r"([^\W\d]\w*)\s*(?:\(|\Z)")  # its arguments may follow in the next piece
 _STATEMENTS = re.compile(r"\(\s*\{|\bdo\b|\bfor\b|\bif\b")
 # What a prototype declares stands before its parameters; attributes may stand before it.
@@ -139,13 +140,16 @@ def _mark_opaque(files):
     callers = {}
     makers = set()
     without_parameters = set()
+    heads = {
+        item[1] for program in files.values() for item in _items(program) if item[0] == DEFINE and _HEAD.search(item[3])
+    }
     for program in files.values():
         for item in _items(program):
             if item[0] == DEFINE:
                 if item[2] is None:
                     without_parameters.add(item[1])
                 body = _STATEMENTS.split(item[3], 1)[0]  # what stands in a block is not declared at file scope
-                if _MAKES_DECLARATIONS.search(body):
+                if _MAKES_DECLARATIONS.search(body) or "{" in body and not heads.isdisjoint(_WORD.findall(body)):
                     makers.add(item[1])
                 for word in _WORD.findall(body):
                     callers.setdefault(word, set()).add(item[1])

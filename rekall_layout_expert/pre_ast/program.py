@@ -33,8 +33,9 @@ _COMMENT_OR_LITERAL = re.compile(
 )
 # Lines that end in a backslash, with the line that they continue on.
 _CONTINUED = re.compile(r"(?:[^\n]*\\[ \t]*\n)+[^\n]*")
+_PARTING = re.compile(r"([ \t])\\[ \t]*\n|\\[ \t]*\n(?=[ \t])")
 _CONTINUATION = re.compile(r"\\[ \t]*\n")
-# A newline inside a comment leaves this mark, so that line numbers still count.
+# A newline inside a logical line or a comment leaves this mark, so that line numbers still count.
 _JOINED = "\x02"
 _DIRECTIVE = re.compile(r"\s*#\s*(\w+)?\s*(.*?)\s*\Z", re.S)
 _DEFINE = re.compile(r"([^\W\d][\w$]*)(\(([^)]*)\))?\s*(.*)\Z", re.S)
@@ -43,7 +44,6 @@ _PIECE_TOKEN = re.compile(
     r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[^\W\d][\w$]*|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
 )
 _RECORD_KEYWORDS = ("struct", "union", "enum")
-_NAMING = ("ifdef", "ifndef", "elifdef", "elifndef", "undef", "define", "if", "elif")
 _FUNCTION_KEYWORDS = frozenset(("static", "inline", "__inline", "__inline__", "__always_inline", "extern"))
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 C_KEYWORDS = frozenset(
@@ -71,7 +71,7 @@ def logical_lines(source):
         source = source.replace("\r\n", "\n")
     if "\\\n" in source or "\\ " in source:
         source = _CONTINUED.sub(_joined, source)
-    if "/" in source:
+    if "/" in source or _JOINED in source:
         source = _COMMENT_OR_LITERAL.sub(_without_comment, source)
     number = 1
     for line in source.split("\n"):
@@ -80,18 +80,19 @@ def logical_lines(source):
 
 
 def _joined(match):
-    """One logical line, with the newlines that it lost behind it."""
-    text, count = _CONTINUATION.subn("", match.group())
+    """One logical line.  The newlines that it lost stay as marks where they part tokens, otherwise they follow it."""
+    text = _PARTING.sub(lambda part: (part.group(1) or "") + _JOINED, match.group())
+    text, count = _CONTINUATION.subn("", text)
     return text + "\n" * count
 
 
 def _without_comment(match):
     text = match.group()
     if text[0] != "/":
-        return text
+        return text.replace(_JOINED, "")
     if text[1] == "*" and not (text.endswith("*/") and len(text) > 3):
         raise LayoutExpertError("unterminated comment")
-    return " " + _JOINED * text.count("\n")
+    return " " + _JOINED * (text.count("\n") + text.count(_JOINED))
 
 
 class _State:
@@ -177,20 +178,9 @@ class _Compiler:
 
     def _add_directive(self, program, keyword, rest, number):
         if keyword == "define":
-            match = _DEFINE.match(rest)
-            unclosed = match and match.group(2) is None and rest[match.end(1) :][:1] == "("
-            if not match or unclosed or match.group(1) == "defined":
-                raise LayoutExpertError("%s: cannot read #define %s" % (self.name, rest))
-            name, has_parameters, parameters, body = match.groups()
-            if has_parameters is None:
-                program.append([DEFINE, name, None, body])
-            else:
-                parameters = [re.sub(r"\s", "", each) for each in parameters.split(",")] if parameters.strip() else []
-                if len(set(parameters)) < len(parameters):
-                    raise LayoutExpertError("%s:%d: #define %s names a parameter twice" % (self.name, number, name))
-                program.append([DEFINE, name, parameters, body])
+            program.append(_definition(rest))
         elif keyword == "undef":
-            program.append([UNDEF, rest.split()[0] if rest else ""])
+            program.append([UNDEF, rest.split()[0]] if rest else [ERROR, "#undef without a name"])
         elif keyword in ("include", "include_next", "import"):
             match = _INCLUDE.match(rest)
             prefix = "next" if keyword == "include_next" else ""
@@ -325,13 +315,26 @@ class _Compiler:
         return "body" if _FUNCTION_KEYWORDS.intersection(outline) else "unknown"
 
 
+def _definition(text):
+    """The item of a #define.  A malformed one is an error only where it is reached."""
+    match = _DEFINE.match(text)
+    if not match or match.group(1) == "defined" or match.group(2) is None and text[match.end(1) :][:1] == "(":
+        return [ERROR, "malformed #define " + text]
+    name, has_parameters, parameters, body = match.groups()
+    if has_parameters is None:
+        return [DEFINE, name, None, body]
+    parameters = [re.sub(r"\s", "", each) for each in parameters.split(",")] if parameters.strip() else []
+    if len(set(parameters)) < len(parameters):
+        return [ERROR, "a parameter is named twice in #define " + text]
+    return [DEFINE, name, parameters, body]
+
+
 def _condition(keyword, rest, number):
     if keyword == "else":
         return ""
-    if keyword in ("ifdef", "def"):
-        return "+" + (rest.split() or [""])[0]
-    if keyword in ("ifndef", "ndef"):
-        return "-" + (rest.split() or [""])[0]
+    if keyword in ("ifdef", "def", "ifndef", "ndef"):
+        name = rest.split()[:1]
+        return ("-" if "n" in keyword[:3] else "+") + name[0] if name else "?"
     match = re.match(r"(!?)\s*defined\s*(?:\(\s*([^\W\d]\w*)\s*\)|([^\W\d]\w*))\Z", rest)
     if match:
         return ("-" if match.group(1) else "+") + (match.group(2) or match.group(3))

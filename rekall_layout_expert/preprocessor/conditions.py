@@ -47,7 +47,7 @@ class Conditions:
             tokens = self._tokens[text] = tokenize(text)
         inside, self._inside = self._inside, True
         try:
-            expanded = self.table.expand([(tokens, None, 0)])
+            expanded = self.table.expand([(tokens, None, 0, None)])
             tree = ExpressionReader([token for token in expanded if not token.isspace()]).read()
             return self._fold(tree)[0]
         except NotConstant as error:

@@ -182,20 +182,20 @@ class MacroTable:
     def expand(self, segments):
         """Expands a run of text.
 
-        segments: [(tokens, moment, line)], read as one stream; line: where the tokens begin.  Returns the tokens.
+        segments: [(tokens, moment, line, file)], read as one stream; line, file: where the tokens begin, the file None
+        in a directive.  Returns the tokens.
         Raises LayoutExpertError for an invocation that is malformed.
         """
-        if all(self.history.keys().isdisjoint(tokens) for tokens, _, _ in segments):
-            return [token for tokens, _, _ in segments for token in tokens]
-        previous = self._when
+        if all(self.history.keys().isdisjoint(tokens) for tokens, *_ in segments):
+            return [token for tokens, *_ in segments for token in tokens]
+        previous, disabled = self._when, self._disabled
+        self._disabled = set()
         try:
             return _Reader(self, segments).run()
         except RecursionError:
             raise LayoutExpertError("macro arguments are nested too deeply") from None
         finally:
-            self._when = previous
-            if previous is NOW:
-                self._disabled.clear()
+            self._when, self._disabled = previous, disabled
 
 
 def _moment(entry):
@@ -217,6 +217,8 @@ class _Reader:
         self.parent = parent  # the reader of the text around the argument that this one reads
         self.segments = iter(segments)
         self.first_line = 0
+        self.segment_file = None
+        self.invocation = ((), 0, 0)  # where the outermost macro being replaced was named: tokens, position, first line
         self.stack = []
         self.tokens = ()
         self.position = 0
@@ -247,6 +249,8 @@ class _Reader:
                     out.extend(replacement)
                 continue
             macro = table.lookup(token, table._when)
+            if not self.stack:
+                self.invocation = (self.tokens, self.position, self.first_line)
             if macro is None:
                 append(token)
             elif macro.name in disabled:
@@ -287,7 +291,7 @@ class _Reader:
         if segment is None:
             self.tokens, self.position = (), 0
             return False
-        self.tokens, self.table._when, self.first_line = segment
+        self.tokens, self.table._when, self.first_line, self.segment_file = segment
         self.position = 0
         return True
 
@@ -324,11 +328,20 @@ class _Reader:
                 return None
 
     def line(self):
-        """The number of the line that is being read, as far as the tokens keep their newlines."""
-        if self.parent is not None:
-            return self.parent.line()
-        tokens, position = self.stack[0][:2] if self.stack else (self.tokens, self.position)
-        return self.first_line + sum(token.count("\n") for token in tokens[:position] if token.isspace())
+        """The number of the line that is being read, as far as the tokens keep their newlines.
+
+        Inside a macro's replacement and its arguments that is the line where the outermost macro is named.
+        """
+        if self.parent is None and not self.stack:
+            return _line_of(self.tokens, self.position, self.first_line)
+        reader = self
+        while reader.parent is not None:
+            reader = reader.parent
+        return _line_of(*reader.invocation)
+
+    def file(self):
+        """The file of the text that is being read, None in a directive."""
+        return self.parent.file() if self.parent is not None else self.segment_file
 
     def _arguments(self, macro):
         """The arguments of an invocation, unexpanded: one token list a parameter."""
@@ -372,7 +385,7 @@ class _Reader:
         table = self.table
         if table.history.keys().isdisjoint(tokens):
             return tokens
-        return _Reader(table, [(tokens, table._when, 0)], self).run()
+        return _Reader(table, [(tokens, table._when, 0, None)], self).run()
 
     def _substitute(self, macro, chains, arguments):
         """The replacement list of one invocation (C11 6.10.3.1 to 6.10.3.3)."""
@@ -428,6 +441,10 @@ class _Reader:
             return left
 
         return evaluate(chains)
+
+
+def _line_of(tokens, position, first_line):
+    return first_line + sum(token.count("\n") for token in tokens[:position] if token.isspace())
 
 
 def _is_ink(token):

@@ -21,13 +21,9 @@ def preprocess(source, *, defines=None, include_paths=(), target="x86_64"):
 
 def unit_text(unit):
     """The text of a walked translation unit whose macro table keeps white space."""
-    segments = []
-    for declaration in unit.declarations:
-        for text, moment, line in declaration.pieces:
-            segments.append(([text] if text.__class__ is Pragma else unit.macros.read(text) + ["\n"], moment, line))
     out = []
     previous = "\n"
-    for token in unit.macros.expand(segments):
+    for token in unit.text_tokens():
         if token.__class__ is Pragma:
             token = ("" if previous[-1] == "\n" else "\n") + "#pragma " + token + "\n"
         elif token.isspace():

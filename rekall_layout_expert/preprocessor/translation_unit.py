@@ -18,7 +18,7 @@ _MOST_NESTED_INCLUDES = 200  # GCC's default -fmax-include-depth
 class Declaration:
     """Text up to a place where a declaration may end; usually exactly one declaration, unexpanded.
 
-    pieces: [(text | Pragma, moment, line)]; pack: the maximum alignment in bytes that #pragma pack had set before it, or
+    pieces: [(text | Pragma, moment, line, OpenFile)]; pack: the maximum alignment in bytes that #pragma pack had set before it, or
     None; path, line: where it begins; names: what it may declare; opaque: it may declare more.
     """
 
@@ -31,6 +31,19 @@ class Declaration:
         self.line = line
         self.names = []
         self.opaque = False
+
+
+class OpenFile:
+    """A file being read: its path, its place on the search path, how deep it is included, and what #line said of it."""
+
+    __slots__ = ("path", "place", "level", "added_lines", "name")
+
+    def __init__(self, path, place, level, added_lines=0, name=None):
+        self.path = path
+        self.place = place
+        self.level = level
+        self.added_lines = added_lines
+        self.name = name or path
 
 
 class TranslationUnit:
@@ -49,16 +62,19 @@ class TranslationUnit:
         self.paths = []  # of the files entered, in order, each once
         self._seen = set()
         self._once = set()
-        self._stack = []  # of open files: [path, place on the search path, what #line added, name that #line gave]
+        self._stack = []  # of OpenFile
         self._pending = None
         self._depth = 0
         self._pack = None
         self._packs = []
         self._counter = 0
+        self._printed = []
+        self._unprinted = 0
         self.macros.define_builtin("__COUNTER__", self._next_count)
         self.macros.define_builtin("__LINE__", lambda reader: [str(reader.line())])
-        self.macros.define_builtin("__FILE__", lambda reader: ['"%s"' % (self._stack[-1][3] if self._stack else root)])
-        self.macros.define_builtin("__INCLUDE_LEVEL__", lambda reader: [str(max(len(self._stack) - 1, 0))])
+        self.macros.define_builtin("__FILE__", lambda reader: ['"%s"' % self._file(reader).name])
+        self.macros.define_builtin("__BASE_FILE__", lambda reader: ['"%s"' % root])
+        self.macros.define_builtin("__INCLUDE_LEVEL__", lambda reader: [str(self._file(reader).level)])
         self.macros.define_builtin("_Pragma", self._pragma_operator)
         for name, parameters, body in compiler.predefined():
             self.macros.define(name, parameters, body)
@@ -77,7 +93,7 @@ class TranslationUnit:
         """The tokens of a declaration, macros replaced as they stood at its moment."""
         read = self.macros.read
         return self.macros.expand(
-            [([text] if text.__class__ is Pragma else read(text), moment, line) for text, moment, line in declaration.pieces]
+            [([piece[0]] if piece[0].__class__ is Pragma else read(piece[0]), *piece[1:]) for piece in declaration.pieces]
         )
 
     def _enter(self, path, place):
@@ -88,7 +104,7 @@ class TranslationUnit:
         if path not in self._seen:
             self._seen.add(path)
             self.paths.append(path)
-        self._stack.append([path, place, 0, path])
+        self._stack.append(OpenFile(path, place, len(self._stack)))
         self._run(self.headers.program(path))
         self._stack.pop()
 
@@ -115,7 +131,7 @@ class TranslationUnit:
                 self._pragma(item[1])
             elif kind == ERROR:
                 raise LayoutExpertError(
-                    "%s: #error %s" % (self._stack[-1][0], item[1]),
+                    "%s: #error %s" % (self._stack[-1].path, item[1]),
                     next_step="the config does not fit this header tree",
                 )
             elif kind == LINE:
@@ -125,16 +141,16 @@ class TranslationUnit:
         try:
             return self.conditions.holds(condition)
         except LayoutExpertError as error:
-            raise LayoutExpertError("%s: %s" % (self._stack[-1][0], error)) from None
+            raise LayoutExpertError("%s: %s" % (self._stack[-1].path, error)) from None
 
     def _add_text(self, item):
         _, line, text, delta, flags, names = item
         file = self._stack[-1]
         declaration = self._pending
         if declaration is None:
-            declaration = self._pending = Declaration(self._pack, file[0], line)
+            declaration = self._pending = Declaration(self._pack, file.path, line)
         # A moment stands between definitions: it must see what was defined before it, and no more.
-        declaration.pieces.append((text, self.macros.moment + 1, line + file[2]))
+        declaration.pieces.append((text, self.macros.moment + 1, line + file.added_lines, file))
         if names:
             declaration.names += names
         if flags & OPAQUE:
@@ -152,55 +168,77 @@ class TranslationUnit:
     def _include(self, kind, spelled):
         if not kind:
             kind, spelled = self._computed_include(spelled)
-        including, place = self._stack[-1][:2]
-        found = self.headers.find(kind, spelled, including, place)
+        including = self._stack[-1]
+        found = self.headers.find(kind, spelled, including.path, including.place)
         if found is None:
-            raise missing(spelled, including, self.headers.search_path)
+            raise missing(spelled, including.path, self.headers.search_path)
         if self._pending is not None:
             self._pending.opaque = True  # its content is what the file says (X-macros)
         self._enter(*found)
 
     def _computed_include(self, text):
-        tokens = self.macros.expand([(self.macros.read(text), None, 0)])
+        tokens = self.macros.expand([(self.macros.read(text), None, 0, None)])
         spelled = "".join(tokens).strip()
         if spelled[:1] == "<" and spelled[-1:] == ">":
             return "<", spelled[1:-1]
         if spelled[:1] == '"' and spelled[-1:] == '"':
             return '"', spelled[1:-1]
-        raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1][0], text))
+        raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1].path, text))
 
     def _header_exists(self, kind, spelled):
-        return self.headers.find(kind, spelled, *self._stack[-1][:2]) is not None
+        including = self._stack[-1]
+        return self.headers.find(kind, spelled, including.path, including.place) is not None
 
     def _set_line(self, text):
         """#line: what the number of the line behind this one is, and what the file is called."""
         number, _, text = text.partition(" ")
-        words = "".join(self.macros.expand([(self.macros.read(text), None, 0)])).split(None, 1)
+        words = "".join(self.macros.expand([(self.macros.read(text), None, 0, None)])).split(None, 1)
         if not words or not words[0].isdigit():
-            raise LayoutExpertError("%s:%s: #line without a number" % (self._stack[-1][0], number))
+            raise LayoutExpertError("%s:%s: #line without a number" % (self._stack[-1].path, number))
         file = self._stack[-1]
-        file[2] = int(words[0]) - int(number) - 1
-        if len(words) > 1 and words[1].count('"') >= 2:
-            file[3] = words[1].split('"')[1]
+        name = words[1].split('"')[1] if len(words) > 1 and words[1].count('"') >= 2 else file.name
+        self._stack[-1] = OpenFile(file.path, file.place, file.level, int(words[0]) - int(number) - 1, name)
+
+    def _file(self, reader):
+        """The file of the text that a reader reads; of a directive, the one that is open."""
+        return reader.file() or self._stack[-1]
 
     def _pragma(self, text):
         words = text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
         if words == ["once"]:
-            self._once.add(self._stack[-1][0])
+            self._once.add(self._stack[-1].path)
         elif words[:1] in (["push_macro"], ["pop_macro"]) and len(words) == 4:
             self.macros.moment += 1
             (self.macros.push if words[0] == "push_macro" else self.macros.pop)(words[2].strip('"'))
         elif words[:1] in (["GCC"], ["STDC"]) or words[:1] != ["pack"] or self._pending is not None or self.macros.spelling:
             # Inside a declaration, and in printed text, a pragma stays where it stands.
             if self._pending is not None or self.macros.spelling:
-                declaration = self._pending or Declaration(self._pack, self._stack[-1][0], 0)
-                declaration.pieces.append((Pragma(text), self.macros.moment + 1, 0))
+                declaration = self._pending or Declaration(self._pack, self._stack[-1].path, 0)
+                declaration.pieces.append((Pragma(text), self.macros.moment + 1, 0, self._stack[-1]))
                 if self._pending is None:
                     self.declarations.append(declaration)
         else:
             self._pack = packed(self._pack, self._packs, words)
 
+    def text_tokens(self):
+        """The tokens of all text, white space and pragmas among them, macros replaced (with `spelling`)."""
+        self._print()
+        return self._printed
+
+    def _print(self):
+        """Expands the text that has been walked over since the last call."""
+        self._flush()
+        segments = []
+        for declaration in self.declarations[self._unprinted :]:
+            for text, *where in declaration.pieces:
+                tokens = [text] if text.__class__ is Pragma else self.macros.read(text) + ["\n"]
+                segments.append((tokens, *where))
+        self._unprinted = len(self.declarations)
+        self._printed += self.macros.expand(segments)
+
     def _next_count(self, reader):
+        if self.macros.spelling and reader.file() is None:
+            self._print()  # a directive counts after the text before it
         self._counter += 1
         return [str(self._counter - 1)]
 

@@ -56,5 +56,5 @@ class DeclarationIndex:
         """The declarations in whose unexpanded text a word stands; a slow look-up for the rare typeof(object)."""
         pattern = re.compile(r"\b%s\b" % re.escape(word))
         return [
-            each for each in self._unit.declarations if any(pattern.search(text) for text, _, _ in each.pieces)
+            each for each in self._unit.declarations if any(pattern.search(text) for text, *_ in each.pieces)
         ]
