@@ -17,10 +17,13 @@ import lz4.block
 import zstandard
 from elftools.elf.elffile import ELFFile
 
+from comparison import integer_in_words
+
 MAGIC = 0xeb9f
 LZ4_BLOCK = 8 << 20     # bytes, uncompressed
 (INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FUNC_PROTO, VAR, DATASEC, FLOAT,
  DECL_TAG, TYPE_TAG, ENUM64) = range(1, 20)
+SIGNED = 1
 TRANSPARENT = {TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG}
 
 # name: '' if anonymous. value: the size in bytes, or the number of the type referred to. tail: what follows the
@@ -50,6 +53,14 @@ def structs(section):
     several variants: private types of different source files.
     """
     return _Types(section).structs()
+
+
+def types(section):
+    """{name: [{member: its type in words}, ...]} of the members that records with a tag have themselves.
+
+    The words are those of comparison.types_of_profile. None: the type is, or leads to, a record without a tag.
+    """
+    return _Types(section).members_types()
 
 
 class _Types:
@@ -112,6 +123,36 @@ class _Types:
             # -fms-extensions, with which newer kernels are built, let an anonymous member's type have a name.
             if type_.kind in (STRUCT, UNION) and not (named and self._goes_by_a_name(number)):
                 yield from self._members(type_, inner_path + "." if named else path, base + offset)
+
+    def members_types(self):
+        found = defaultdict(list)
+        for type_ in self.types:
+            if type_.kind in (STRUCT, UNION) and type_.name:
+                found[type_.name].append({self._string(name): self._in_words(number) for name, number, _ in type_.tail})
+        return found
+
+    def _in_words(self, number):
+        type_ = self._resolve(self.types[number])
+        if type_.kind in (STRUCT, UNION, FWD):
+            return type_.name or None
+        if type_.kind == PTR:
+            target = self._in_words(type_.value)
+            return target and target + " *"
+        if type_.kind == ARRAY:
+            count = 1
+            while type_.kind == ARRAY:
+                count *= type_.tail[0][2]
+                number = type_.tail[0][0]
+                type_ = self._resolve(self.types[number])
+            element = self._in_words(number)
+            return element and "%s[%d]" % (element, count)
+        if type_.kind in (ENUM, ENUM64):
+            return "enum of %d" % type_.value
+        if type_.kind == FLOAT or type_.value > 8 and type_.kind == INT:
+            return "1 byte[%d]" % type_.value
+        if type_.kind == INT and type_.value:
+            return integer_in_words(type_.value, type_.tail[0][0] >> 24 & SIGNED)
+        return "void"       # or a function
 
     def _goes_by_a_name(self, number):
         """Whether a record is referred to by its tag or by a typedef."""

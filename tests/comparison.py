@@ -44,7 +44,7 @@ class Comparison:
             self.records += 1
             if len(variants) > 1:
                 self.ambiguous.append(name)
-            if variants == [(layout[0], {})] and layout[0]:
+            if variants == [(layout[0], {})] and layout[1]:
                 # gcc's debug information has the typedef of a transparent union without its members.
                 self.size_only.append(name)
                 continue
@@ -55,8 +55,8 @@ class Comparison:
             self.sizes_unknown += sum(width is None and size is None for _, width, size in layout[1].values())
 
     def __str__(self):
-        return ("%d structs and %d members compared, %d differences; of these structs, with several variants in the truth: "
-                "%d, without their members there: %d; not in the truth: %d structs; size unknown: %d members" % (
+        return ("%d structs and %d members compared, %d differences; structs with several variants in the truth: %d, "
+                "without their members there: %d; not in the truth: %d structs; size unknown: %d members" % (
                     self.records, self.members, len(self.wrong), len(self.ambiguous), len(self.size_only),
                     len(self.not_in_truth), self.sizes_unknown))
 
@@ -86,72 +86,109 @@ def _place(truth, steps):
     return offset, width, size
 
 
-def of_profile(profile, pointer_size=8):
+def of_profile(profile, pointer_size=8, big_endian=False):
     """The neutral form of a Rekall profile's $STRUCTS.
 
     An anonymous member is there twice: as u1, u2, ..., and as its members under their own names. Both must say the
     same; where they do not, the member is at no place, which equals no truth.
     """
-    structs = profile["$STRUCTS"]
-    return {name: (size, _members(structs, pointer_size, members)) for name, (size, members) in structs.items()
+    structs = _Structs(profile["$STRUCTS"], pointer_size, big_endian)
+    return {name: (size, structs.places(members)) for name, (size, members) in profile["$STRUCTS"].items()
             if not _unnamed(name)}
 
 
-def _members(structs, pointer_size, members):
-    found = {}
-    for path, place in _walk(structs, pointer_size, members, "", 0):
-        found[path] = place if found.get(path, place) == place else (None, None, None)
-    return found
+class _Structs:
+    def __init__(self, structs, pointer_size, big_endian):
+        self._structs = structs
+        self._pointer_size = pointer_size
+        self._big_endian = big_endian
 
+    def places(self, members):
+        found = {}
+        for path, place in self._walk(members, "", 0):
+            found[path] = place if found.get(path, place) == place else (None, None, None)
+        return found
 
-def _walk(structs, pointer_size, members, path, base):
-    for name, (offset, type_) in members.items():
-        target, arguments = type_ if len(type_) == 2 else (type_[0], None)
-        inner_path, start = path + name, base + 8 * offset
-        if target == "BitField":
-            first, end = arguments["start_bit"], arguments["end_bit"]
-            yield inner_path, (start + first, end - first, None)
-            continue
-        place = start, None, _size(structs, pointer_size, target, arguments)
+    def _walk(self, members, path, base):
+        for name, (offset, type_) in members.items():
+            target, arguments = type_ if len(type_) == 2 else (type_[0], None)
+            inner_path, start = path + name, base + 8 * offset
+            if target == "BitField":
+                first, end = arguments["start_bit"], arguments["end_bit"]
+                if self._big_endian:    # Rekall counts from the least significant bit, the truth in memory's order
+                    unit = 8 * self._size(arguments["native_type"], None)
+                    first, end = unit - end, unit - first
+                yield inner_path, (start + first, end - first, None)
+                continue
+            place = start, None, self._size(target, arguments)
+            if target == "Array":
+                inner_path += "[]"
+            while target == "Array":
+                target, arguments = arguments["target"], arguments.get("target_args")
+            inner = self._structs[target][1] if target in self._structs else {}
+            if self._is_anonymous(name, target, members):
+                yield from self._walk(inner, path, start)
+            else:
+                yield path + name, place
+                if _unnamed(target):
+                    yield from self._walk(inner, inner_path + ".", start)
+
+    def _is_anonymous(self, name, target, siblings):
+        """Whether it is a label, and not a member called u1: what it holds is then among its siblings as well."""
+        return (LABEL.fullmatch(name) and target in self._structs
+                and all(LABEL.fullmatch(own) or own in siblings for own in self._structs[target][1]))
+
+    def _size(self, target, arguments):
+        """Bytes that a member's type takes, None if the profile does not say."""
+        if target == "Pointer":
+            return self._pointer_size
         if target == "Array":
-            inner_path += "[]"
-        while target == "Array":
-            target, arguments = arguments["target"], arguments.get("target_args")
-        inner = structs[target][1] if target in structs else {}
-        if LABEL.fullmatch(name) and target in structs and all(LABEL.fullmatch(own) or own in members for own in inner):
-            yield from _walk(structs, pointer_size, inner, path, start)
-        else:
-            yield path + name, place
-            if _unnamed(target):
-                yield from _walk(structs, pointer_size, inner, inner_path + ".", start)
+            element = self._size(arguments["target"], arguments.get("target_args"))
+            return None if element is None else arguments["count"] * element
+        if target == "Enumeration":
+            target = arguments["target"]
+        if target in self._structs:
+            return self._structs[target][0]
+        return _native_size(target.split(), self._pointer_size)
 
 
 def _unnamed(type_name):
     return type_name.startswith("__unnamed_")
 
 
-def _size(structs, pointer_size, target, arguments):
-    """Bytes that a member's type takes, None if the profile does not say."""
+def types_of_profile(profile):
+    """{name: {member: its type in words}} of a Rekall profile's $STRUCTS, without bit-fields."""
+    return {name: {member: _in_words(*type_) for member, (_, type_) in members.items() if type_[0] != "BitField"}
+            for name, (_, members) in profile["$STRUCTS"].items()}
+
+
+def _in_words(target, arguments=None):
     if target == "Pointer":
-        return pointer_size
+        return _in_words(arguments["target"], arguments.get("target_args")) + " *"
     if target == "Array":
-        element = _size(structs, pointer_size, arguments["target"], arguments.get("target_args"))
-        return None if element is None else arguments["count"] * element
+        count = 1
+        while target == "Array":
+            count *= arguments["count"]
+            target, arguments = arguments["target"], arguments.get("target_args")
+        return "%s[%d]" % (_in_words(target, arguments), count)
     if target == "Enumeration":
-        target = arguments["target"]
-    if target in structs:
-        return structs[target][0]
-    return _native_size(target.split(), pointer_size)
+        return "enum of %d" % _native_size(arguments["target"].split(), 8)
+    if target in ("Void", "Function"):
+        return "void"
+    size = _native_size(target.split(), 8)
+    return integer_in_words(size, not target.startswith("unsigned") and target != "bool") if size else target
+
+
+def integer_in_words(size, signed):
+    """Of a single byte the sign does not count: char has one or none, and BTF calls it as it likes."""
+    return "1 byte" if size == 1 else "%s %d bytes" % ("signed" if signed else "unsigned", size)
 
 
 def _native_size(words, pointer_size):
-    """Rekall's and C's arithmetic types under ILP32 and LP64, in which a long is as wide as a pointer."""
+    """Rekall's arithmetic types, called as in C, under ILP32 and LP64, in which a long is as wide as a pointer."""
     if words.count("long") == 2:
         return 8
-    for word, size in (("char", 1), ("byte", 1), ("short", 2), ("long", pointer_size), ("_Bool", 1), ("bool", 1), ("float", 4),
-                       ("__int128", 16), ("int", 4), ("unsigned", 4), ("signed", 4)):
+    for word, size in (("char", 1), ("byte", 1), ("short", 2), ("long", pointer_size), ("bool", 1), ("int", 4)):
         if word in words:
             return size
-    if words == ["double"]:
-        return 8
     return None

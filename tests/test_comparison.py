@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from comparison import Comparison, Difference, of_profile
+from comparison import Comparison, Difference, of_profile, types_of_profile
 
 PROFILE = {"$STRUCTS": {
     "list_head": [16, {"next": [0, ["Pointer", {"target": "list_head"}]],
@@ -84,6 +84,18 @@ def test_an_anonymous_member_of_a_named_type():
     structs = {"head": [8, {"refs": [0, ["int", {}]]}],
                "thing": [16, {"u1": [8, ["head", {}]], "refs": [8, ["int", {}]], "id": [0, ["long", {}]]}]}
     assert of_profile({"$STRUCTS": structs})["thing"] == (16, {"refs": (64, None, 4), "id": (0, None, 8)})
+
+
+def test_bits_of_a_big_endian_target():
+    structs = {"thing": [4, {"busy": [0, ["BitField", {"start_bit": 3, "end_bit": 5, "native_type": "unsigned int"}]]}]}
+    assert of_profile({"$STRUCTS": structs}, big_endian=True) == {"thing": (4, {"busy": (27, 2, None)})}
+
+
+def test_types_in_words():
+    assert types_of_profile(PROFILE)["thing"] == {
+        "id": "unsigned 4 bytes", "u1": "__unnamed_1", "flag": "1 byte", "links": "list_head",
+        "count": "signed 8 bytes", "state": "enum of 4", "pairs": "__unnamed_2[6]", "refs": "__unnamed_3"}
+    assert types_of_profile(PROFILE)["list_head"] == {"next": "list_head *", "prev": "list_head *"}
 
 
 def test_one_of_several_variants_suffices():

@@ -1,7 +1,7 @@
 """Profiles of Debian's current kernels, predicted from their headers, against what each kernel says of itself (BTF).
 
-All that a profile holds is compared: sizes, and every member's bit offset, bit-field width and size. One Pre-AST serves
-every flavour of a headers tree, so cloud-amd64 is predicted from the one built for amd64.
+All that a profile holds is compared: sizes, and every member's bit offset, bit-field width, size and type. One Pre-AST
+serves every flavour of a headers tree, so cloud-amd64 is predicted from the one built for amd64.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import btf
-from comparison import Comparison, of_profile
+from comparison import Comparison, of_profile, types_of_profile
 from kernels import kernel_or_skip, pre_ast
 from rekall_layout_expert import make_profile
 from rekall_layout_expert.profile.profile import used_structs
@@ -31,7 +31,7 @@ OTHER_MEMBERS = {
 }
 
 # What Debian's headers reach must not shrink unnoticed: fewer compared than this is a failure.
-FEWEST_STRUCTS, FEWEST_MEMBERS = 1500, 12000
+FEWEST_STRUCTS, FEWEST_MEMBERS, FEWEST_TYPES = 1700, 13500, 11000
 
 DEFINITION = re.compile(r"\b(?:struct|union)\s+(\w+)\s*(?:__\w+(?:\([^)]*\))?\s*)*\{|^\}\s*(\w+);", re.MULTILINE)
 
@@ -58,17 +58,38 @@ def test_every_struct_is_what_the_kernel_says(series, flavour, headers_of, capsy
     kernel = kernel_or_skip(series, flavour)
     headers = kernel_or_skip(series, headers_of)
     profile = make_profile(pre_ast(headers.tree), str(kernel.config), None, structs="all")
-    truth = btf.structs(btf.section_of(kernel.vmlinuz))
+    section = btf.section_of(kernel.vmlinuz)
+    truth = btf.structs(section)
     comparison = Comparison(of_profile(profile), truth, OTHER_NAMES, OTHER_MEMBERS)
+    types, wrong_types = compare_types(types_of_profile(profile), btf.types(section))
     left_out = profile["$METADATA"]["left_out"]
 
     with capsys.disabled():
-        print("\n%s: %s; left out: %d%s" % (kernel.release, comparison, len(left_out), by_reason(left_out)))
+        print("\n%s: %s; types compared: %d; left out: %d%s" % (
+            kernel.release, comparison, types, len(left_out), by_reason(left_out)))
     assert comparison.wrong == []
+    assert wrong_types == [] and types >= FEWEST_TYPES
     assert comparison.sizes_unknown == 0
     assert comparison.records >= FEWEST_STRUCTS and comparison.members >= FEWEST_MEMBERS
     missing = (used_by_rekall() & defined_in(headers.common) & truth.keys()) - profile["$STRUCTS"].keys()
     assert missing == set()
+
+
+def compare_types(ours, truth):
+    """How many members' types were compared, and those that differ. What the truth has no words for does not count."""
+    compared, wrong = 0, []
+    for record in sorted(ours.keys() & truth.keys()):
+        for member, words in ours[record].items():
+            variants = {variant[member] for variant in truth[record] if member in variant}
+            if variants and None not in variants and (record, member) != ("va_format", "va"):   # gcc's own type
+                compared += 1
+                if words not in variants and re.sub(r"\w+", renamed, words, count=1) not in variants:
+                    wrong.append((record, member, words, variants))
+    return compared, wrong
+
+
+def renamed(name):
+    return OTHER_NAMES.get(name.group(), name.group())
 
 
 def by_reason(left_out):
