@@ -25,8 +25,11 @@ BOOT_TIME = 1700000000
 PLACES = {
     "_text": 0, "linux_banner": 0x200000, "linux_proc_banner": 0x200400, "phys_base": 0x201000,
     "init_top_pgt": 0x202000, "level3_kernel_pgt": 0x203000, "level2_kernel_pgt": 0x204000,
-    "level4_kernel_pgt": 0x205000, "init_task": 0x206000, "tk_core": 0x20A000, "_end": 0x20B000,
+    "level4_kernel_pgt": 0x205000, "init_task": 0x206000, "tk_core": 0x20A000, "page_offset_base": 0x20A100,
+    "vmalloc_base": 0x20A108, "vmemmap_base": 0x20A110, "_end": 0x20B000,
 }
+# As a kernel with 5-level page tables chooses it: 48 bits do not hold it.
+DIRECT_MAP, VMALLOC, VMEMMAP = 0xFF35D2BF00000000, 0xFFA1E47F40000000, 0xFFD4000F00000000
 TASK_SIZE, CRED = 0x400, 0x300
 # (pid, command, real parent's number, debugger's number, leader's number, user, start in seconds)
 TASKS = (
@@ -91,25 +94,31 @@ def memory(text=0x2200000, slide=0x1C000000, banner=BANNER, five_levels=False):
     put("linux_banner", banner.encode() + b"\0")
     put("linux_proc_banner", b"%s version %s (build)\0")
     put("phys_base", struct.pack("<Q", (text - virtual + START_KERNEL_MAP) % (1 << 64)))
-    third = "level4_kernel_pgt" if five_levels else "level3_kernel_pgt"
-    put("init_top_pgt", struct.pack("<Q", text + PLACES[third] | 0x63), 511 * 8)
+    below_top = "level4_kernel_pgt" if five_levels else "level3_kernel_pgt"
+    put("init_top_pgt", struct.pack("<Q", text + PLACES[below_top] | 0x63), 511 * 8)
+    put("level4_kernel_pgt", struct.pack("<Q", text + PLACES["level3_kernel_pgt"] | 0x63), 511 * 8)
+    put("page_offset_base", struct.pack("<QQQ", DIRECT_MAP, VMALLOC, VMEMMAP))
     put("level3_kernel_pgt", struct.pack("<Q", text + PLACES["level2_kernel_pgt"] | 0x63), 510 * 8)
     slot = (virtual - START_KERNEL_MAP) >> 21
     for page in range(2):
         put("level2_kernel_pgt", struct.pack("<Q", text + page * 2 * MEGABYTE | 0xE3), (slot + page) * 8)
     put("tk_core", struct.pack("<qq", (BOOT_TIME + 5) * 10 ** 9, 5 * 10 ** 9), 8)
 
-    first = virtual + PLACES["init_task"]
+    def task_at(number):
+        # All but the first are allocated; with 4 levels their place in the image serves as well.
+        start = DIRECT_MAP + text if five_levels and number else virtual
+        return start + PLACES["init_task"] + number * TASK_SIZE
+
     for number, (pid, command, real_parent, debugger, leader, user, start) in enumerate(TASKS):
         task = bytearray(CRED + 16)
         neighbours = [LISTED[(LISTED.index(number) + step) % len(LISTED)] if number in LISTED else number
                       for step in (1, -1)]
         struct.pack_into("<i", task, TASK["pid"], pid)
         task[TASK["comm"]:TASK["comm"] + len(command)] = command.encode()
-        struct.pack_into("<QQ", task, TASK["tasks"], *(first + at * TASK_SIZE + TASK["tasks"] for at in neighbours))
+        struct.pack_into("<QQ", task, TASK["tasks"], *(task_at(at) + TASK["tasks"] for at in neighbours))
         struct.pack_into("<QQQ", task, TASK["real_parent"],
-                         *(first + at * TASK_SIZE for at in (real_parent, debugger, leader)))
-        struct.pack_into("<Q", task, TASK["cred"], first + number * TASK_SIZE + CRED)
+                         *map(task_at, (real_parent, debugger, leader)))
+        struct.pack_into("<Q", task, TASK["cred"], task_at(number) + CRED)
         struct.pack_into("<Q", task, TASK["start_boottime"], start * 10 ** 9)
         struct.pack_into("<II", task, CRED, user, user)
         put("init_task", bytes(task), number * TASK_SIZE)

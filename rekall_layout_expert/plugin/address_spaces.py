@@ -18,6 +18,7 @@ from rekall_layout_expert.plugin.failure import give_up
 KCORE = "/proc/kcore"
 # The whole address space, so 128 TB and more; no image is as large.
 _KCORE_SIZE = 1 << 45
+_PT_LOAD = 1
 # The physical address of what has none, as vmalloc()ed memory.
 _NOT_PHYSICAL = (1 << 64) - 1
 _START_KERNEL_MAP = 0xFFFFFFFF80000000
@@ -50,6 +51,7 @@ class KCore(elfcore.KCoreAddressSpace):
 
     order = elfcore.KCoreAddressSpace.order - 2
     __image = True
+    _PROGRAM_HEADER = struct.Struct("<2I6Q")
 
     def __init__(self, **kwargs):
         # Not the immediate parent's: what that would do is done here.
@@ -57,12 +59,21 @@ class KCore(elfcore.KCoreAddressSpace):
         self.as_assert(_is_kcore(self.base), f"Not {KCORE}")
         self.volatile = True
         self.runs.clear()
-        segments = [segment for segment in self.elf64_hdr.e_phoff if segment.p_type == "PT_LOAD"]
-        self.as_assert(any(segment.p_paddr == _NOT_PHYSICAL for segment in segments), "No physical addresses")
-        for segment in segments:
+        segments = [(offset, virtual, physical, size)
+                    for kind, _, offset, virtual, physical, size, *_ in self._program_headers() if kind == _PT_LOAD]
+        self.as_assert(any(physical == _NOT_PHYSICAL for _, _, physical, _ in segments), "No physical addresses")
+        for offset, virtual, physical, size in segments:
             # The text is part of the memory that is directly mapped.
-            if segment.p_paddr != _NOT_PHYSICAL and segment.p_vaddr < _START_KERNEL_MAP:
-                self.add_run(int(segment.p_paddr), int(segment.p_offset), int(segment.p_memsz))
+            if physical != _NOT_PHYSICAL and virtual < _START_KERNEL_MAP:
+                self.add_run(physical, offset, size)
+
+    def _program_headers(self):
+        # Rekall's own ELF types cut off all but 48 bits, and with 5-level page tables offsets have more.
+        header = self.base.read(0, 64)
+        table, = struct.unpack_from("<Q", header, 32)
+        size, count = struct.unpack_from("<HH", header, 54)
+        self.as_assert(size == self._PROGRAM_HEADER.size, "Program headers of another size")
+        return self._PROGRAM_HEADER.iter_unpack(self.base.read(table, size * count))
 
 
 class ElfImage(elfcore.Elf64CoreDump):

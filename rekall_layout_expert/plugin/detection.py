@@ -11,11 +11,10 @@ from typing import List, Optional
 
 from rekall import cache, kb, obj
 from rekall.plugins import guess_profile
-from rekall.plugins.linux import common as linux_common
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.plugin.failure import give_up
-from rekall_layout_expert.plugin.kernel_location import has_five_levels
+from rekall_layout_expert.plugin.five_levels import FindPageTables
 from rekall_layout_expert.plugin.profile_maker import Stages, make
 from rekall_layout_expert.plugin.repositories import load_profile, local_repositories, store_profile
 from rekall_layout_expert.plugin.subject import Named, Subject, is_running_kernel, kernel_in_image, running_kernel
@@ -35,7 +34,7 @@ class LayoutExpertDetection(guess_profile.DetectionMethod):
 
     name = "layout_expert"
     order = 10
-    find_dtb_impl = linux_common.LinuxFindDTB
+    find_dtb_impl = FindPageTables
 
     def Offsets(self):
         return [0]
@@ -96,7 +95,6 @@ class LayoutExpertDetection(guess_profile.DetectionMethod):
         text = profile.get_constant("_text") + location.slide
         session.SetParameter("page_offset", None if location.text is None else text - location.text)
         try:
-            _check_levels(session, profile)
             if not self.VerifyProfile(profile):
                 raise LayoutExpertError("the kernel's page tables are not where the profile says")
             _check_content(session, profile, subject)
@@ -162,15 +160,6 @@ def _check_complete(data: dict) -> None:
         if symbol not in data["$CONSTANTS"]:
             raise LayoutExpertError(f"the kernel's symbols have no {symbol}",
                                     next_step="give the System.map, or a kallsyms of CONFIG_KALLSYMS_ALL")
-
-
-def _check_levels(session, profile: obj.Profile) -> None:
-    """Rekall translates addresses by four levels of page tables."""
-    level4, top = (profile.get_constant(name, is_address=True) for name in ("level4_kernel_pgt", "init_top_pgt"))
-    if level4 and top and has_five_levels(session.physical_address_space, profile.phys_addr(top),
-                                          profile.phys_addr(level4)):
-        raise LayoutExpertError("the machine runs with 5-level page tables, which are not supported yet: "
-                                "boot the kernel with no5lvl")
 
 
 def _check_content(session, profile: obj.Profile, subject: Subject) -> None:

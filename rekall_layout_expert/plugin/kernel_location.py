@@ -23,6 +23,7 @@ from rekall.plugins.addrspaces import amd64
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host.kcore import kcore_text_segment
 from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.plugin.five_levels import has_five_levels
 from rekall_layout_expert.profile.symbols import text_link_address
 
 _START_KERNEL_MAP = 0xFFFFFFFF80000000
@@ -30,7 +31,6 @@ _IMAGE_SPACE = 1 << 30
 _BANNER = b"Linux version "
 _BANNER_LIMIT = 512
 _PAGE = 4096
-_ENTRY_ADDRESS = 0x000FFFFFFFFFF000
 # The top-level page table: init_top_pgt since 4.13 ("x86/boot/64: Rename init_level4_pgt and early_level4_pgt").
 _TOP_TABLES = ("init_top_pgt", "init_level4_pgt", "swapper_pg_dir")
 
@@ -87,9 +87,10 @@ def locate_in_image(memory, addresses: Mapping[str, int], align: int, image: str
         if slide >= _IMAGE_SPACE or slide % _PAGE:
             rejected.append(f"{place:#x} (phys_base is {phys_base:#x})")
             continue
-        if has_five_levels(memory, place + top, place + addresses.get("level4_kernel_pgt", text) - text):
-            raise LayoutExpertError(f"{image} is of a machine with 5-level page tables, which are not supported yet")
-        space = amd64.AMD64PagedMemory(base=memory, session=memory.session, dtb=place + top)
+        # A kernel without CONFIG_X86_5LEVEL does not have it.
+        level4 = place + addresses.get("level4_kernel_pgt", text) - text
+        table = level4 if has_five_levels(memory, place + top, level4) else place + top
+        space = amd64.AMD64PagedMemory(base=memory, session=memory.session, dtb=table)
         if space.vtop(addresses["linux_banner"] + slide) == place + distances["linux_banner"]:
             return Location(slide, place, banner)
         rejected.append(f"{place:#x} (its page tables do not lead there)")
@@ -97,15 +98,6 @@ def locate_in_image(memory, addresses: Mapping[str, int], align: int, image: str
         f"the kernel that {symbols} describes is not in {image}",
         rejected or [f"its \"Linux version\" text at every {align:#x} bytes of physical memory"],
         "give the symbols and configuration of the very kernel that ran")
-
-
-def has_five_levels(memory, top_table: int, level4_table: int) -> bool:
-    """Whether the top table's last entry leads to the table that a 4-level kernel has no use for.
-
-    Both are physical addresses. A kernel without CONFIG_X86_5LEVEL has no level4_kernel_pgt.
-    """
-    entry, = struct.unpack("<Q", memory.read(top_table + 511 * 8, 8))
-    return bool(entry & 1) and entry & _ENTRY_ADDRESS == level4_table
 
 
 def _places_of_banner(memory, distance: int, align: int, progress: Callable[[str], None]) -> Iterator[int]:
