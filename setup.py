@@ -36,7 +36,7 @@ setup(
     package_data={"": ["**/*.json", "**/*.c", "**/*.h", "**/*.txt"]},
     cmdclass={"build_py": BuildWithBridge},
     entry_points={
-        "console_scripts": ["layout_tool = rekall_layout_expert.command_line:main"],
+        "console_scripts": ["layout_tool = rekall_layout_expert.command_line:run"],
         "rekall.plugins": ["layout_expert = rekall_layout_expert.plugin"],
     },
 )

@@ -2,6 +2,7 @@ r"""layout_tool: the stages from the command line, named and logged as in the to
 
 import argparse
 import gc
+import os
 import sys
 import time
 
@@ -14,10 +15,18 @@ _EPILOG = """examples:
 """
 
 
+def run():
+    """The console script: `main` in a process of its own, which ends without taking its memory apart piece by piece."""
+    gc.disable()
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main(arguments=None):
-    """The console script.  Returns the exit code: 0, 1 with one line on stderr, or 2 for wrong usage."""
+    """Runs one command.  Returns the exit code: 0, or 1 with one line on stderr; SystemExit for wrong usage."""
     options = _parser().parse_args(arguments)
-    gc.disable()  # this process ends when its file is written
     try:
         options.function(options)
     except LayoutExpertError as error:
@@ -106,7 +115,7 @@ def _make_profile(options):
     profile = make_profile(
         _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log
     )
-    data = json.dumps(profile, separators=(",", ":"), sort_keys=True).encode("utf-8")
+    data = json.dumps(profile, separators=(",", ":")).encode("utf-8")
     if options.profile.endswith(".gz"):
         data = gzip.compress(data, 6, mtime=0)
     write_atomically(options.profile, data)
@@ -133,4 +142,4 @@ def _preprocess(options):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -52,6 +52,8 @@ class Conditions:
             return self._fold(tree)[0]
         except NotConstant as error:
             raise LayoutExpertError("#if %s: %s" % (text, error)) from None
+        except RecursionError:
+            raise LayoutExpertError("#if %.60s ...: the expression is nested too deeply" % text) from None
         finally:
             self._inside = inside
 

@@ -54,56 +54,67 @@ _COMMON = {
     "void": (8, 8), "_Bool": (8, 8), "char": (8, 8), "signed char": (8, 8), "unsigned char": (8, 8),
     "short": (16, 16), "unsigned short": (16, 16), "int": (32, 32), "unsigned int": (32, 32),
     "long long": (64, 64), "unsigned long long": (64, 64), "float": (32, 32), "double": (64, 64),
-    "_Float16": (16, 16), "__bf16": (16, 16), "_Float32": (32, 32), "_Float64": (64, 64), "_Float32x": (64, 64),
-    "_Decimal32": (32, 32), "_Decimal64": (64, 64), "_Decimal128": (128, 128),
+    "_Float32": (32, 32), "_Float64": (64, 64), "_Float32x": (64, 64),
 }  # fmt: skip
-_QUAD = {"_Float128": (128, 128), "__float128": (128, 128), "_Float64x": (128, 128)}
+_HALF = {"_Float16": (16, 16), "__bf16": (16, 16)}
+_DECIMAL = {"_Decimal32": (32, 32), "_Decimal64": (64, 64), "_Decimal128": (128, 128)}
+_QUAD = {"_Float128": (128, 128), "_Float64x": (128, 128)}
 _INT128 = {"__int128": (128, 128), "unsigned __int128": (128, 128)}
+_X86 = dict(_HALF, **_DECIMAL, **_QUAD, __float128=(128, 128))
 
 
 def _x86_64():
-    basic = dict(_QUAD, **_INT128)
-    basic.update({"long double": (128, 128), "__float80": (128, 128)})
+    basic = dict(_X86, **_INT128, __float80=(128, 128))
+    basic["long double"] = (128, 128)
     return Abi("x86_64", 64, basic, 128, False, (192, 64))
 
 
 def _i386():
-    basic = {"_Float128": (128, 128), "__float128": (128, 128), "long double": (96, 32), "__float80": (96, 32)}
-    basic["_Float64x"] = (96, 32)
+    basic = dict(_X86, __float80=(96, 32), _Float64x=(96, 32))
+    basic["long double"] = (96, 32)
     return I386("i386", 32, basic, 128, False, (32, 32))
 
 
-def _lp64(abi, name, biggest=128, char_unsigned=True, va_list=(64, 64), big_endian=False, quad_alignment=128):
-    """A 64-bit target whose long double is as large as a quad."""
-    basic = {quad: (128, quad_alignment) for quad in _QUAD}
-    basic.update(_INT128, **{"long double": (128, quad_alignment)})
-    if quad_alignment != 128:
-        basic.update({integer: (128, quad_alignment) for integer in _INT128}, _Decimal128=(128, quad_alignment))
-    return abi(name, 64, basic, biggest, char_unsigned, va_list, big_endian)
+def _s390():
+    basic = dict(_DECIMAL, **_QUAD, **_INT128)
+    basic["long double"] = (128, 128)
+    basic = {name: (size, min(alignment, 64)) for name, (size, alignment) in basic.items()}
+    return Abi("s390", 64, basic, 64, True, (256, 64), True)
 
 
-def _ilp32(abi, name, biggest, char_unsigned, va_list=(32, 32), big_endian=False, long_double=(64, 64)):
+def _lp64(abi, name, further, char_unsigned=True, va_list=(64, 64), big_endian=False):
+    """A 64-bit target with a long double of 128 bits."""
+    basic = dict(further, **_INT128)
+    basic["long double"] = (128, 128)
+    return abi(name, 64, basic, 128, char_unsigned, va_list, big_endian)
+
+
+def _ilp32(abi, name, further, biggest, char_unsigned, va_list=(32, 32), big_endian=False):
     """A 32-bit target on which eight-byte scalars are aligned to eight bytes."""
-    return abi(name, 32, {"long double": long_double}, biggest, char_unsigned, va_list, big_endian)
+    basic = dict(further)
+    basic["long double"] = (128, 128) if biggest == 128 else (64, 64)
+    return abi(name, 32, basic, biggest, char_unsigned, va_list, big_endian)
 
 
+_PPC64LE = dict(_DECIMAL, **_QUAD, __float128=(128, 128), __ibm128=(128, 128))
+_PPC = dict(_DECIMAL, __ibm128=(128, 128))
 _ABIS = {
     "x86_64": _x86_64,
     "i386": _i386,
-    "arm64": lambda: _lp64(Aapcs, "arm64", va_list=(256, 64)),
-    "arm64be": lambda: _lp64(Aapcs, "arm64be", va_list=(256, 64), big_endian=True),
-    "arm": lambda: _ilp32(Aapcs, "arm", 64, True),
-    "armbe": lambda: _ilp32(Aapcs, "armbe", 64, True, big_endian=True),
-    "s390": lambda: _lp64(Abi, "s390", 64, va_list=(256, 64), big_endian=True, quad_alignment=64),
-    "riscv": lambda: _lp64(Abi, "riscv"),
-    "riscv32": lambda: _ilp32(Abi, "riscv32", 128, True, long_double=(128, 128)),
-    "powerpc": lambda: _lp64(Abi, "powerpc"),
-    "powerpc64be": lambda: _lp64(Abi, "powerpc64be", big_endian=True),
-    "powerpc32": lambda: _ilp32(Abi, "powerpc32", 128, True, (96, 32), True, (128, 128)),
-    "mips": lambda: _ilp32(Abi, "mips", 64, False, big_endian=True),
-    "mips32el": lambda: _ilp32(Abi, "mips32el", 64, False),
-    "mips64": lambda: _lp64(Abi, "mips64", char_unsigned=False, big_endian=True),
-    "mips64el": lambda: _lp64(Abi, "mips64el", char_unsigned=False),
+    "arm64": lambda: _lp64(Aapcs, "arm64", dict(_HALF, **_QUAD), va_list=(256, 64)),
+    "arm64be": lambda: _lp64(Aapcs, "arm64be", dict(_HALF, **_QUAD), va_list=(256, 64), big_endian=True),
+    "arm": lambda: _ilp32(Aapcs, "arm", {"__bf16": (16, 16)}, 64, True),
+    "armbe": lambda: _ilp32(Aapcs, "armbe", {"__bf16": (16, 16)}, 64, True, big_endian=True),
+    "s390": _s390,
+    "riscv": lambda: _lp64(Abi, "riscv", _QUAD),
+    "riscv32": lambda: _ilp32(Abi, "riscv32", _QUAD, 128, True),
+    "powerpc": lambda: _lp64(Abi, "powerpc", _PPC64LE),
+    "powerpc64be": lambda: _lp64(Abi, "powerpc64be", _PPC, big_endian=True),
+    "powerpc32": lambda: _ilp32(Abi, "powerpc32", _PPC, 128, True, (96, 32), True),
+    "mips": lambda: _ilp32(Abi, "mips", {}, 64, False, big_endian=True),
+    "mips32el": lambda: _ilp32(Abi, "mips32el", {}, 64, False),
+    "mips64": lambda: _lp64(Abi, "mips64", _QUAD, False, big_endian=True),
+    "mips64el": lambda: _lp64(Abi, "mips64el", _QUAD, False),
 }
 
 

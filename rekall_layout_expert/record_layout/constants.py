@@ -42,6 +42,8 @@ class Constants:
         outer, self._local = self._local, local or {}
         try:
             return self.fold(self.tree(tokens))[0]
+        except RecursionError:
+            raise NotConstant("the expression is nested too deeply") from None
         finally:
             self._local = outer
 
@@ -57,7 +59,10 @@ class Constants:
         parsed = self._type_names(tokens, 0)
         if parsed and parsed[1] == len(tokens):
             return parsed[0]
-        return self.type_of(self.tree(tokens))
+        try:
+            return self.type_of(self.tree(tokens))
+        except RecursionError:
+            raise NotConstant("the expression is nested too deeply") from None
 
     def tree(self, tokens):
         """The expression's tree (see `c_integers`), read once."""
