@@ -24,12 +24,7 @@ def layout(source, *, defines=None, include_paths=(), target="x86_64", names=Non
     scope = Scope(DeclarationIndex(unit, all_opaque=True), unit.expand)
     scope.read_all()
     vtypes = Vtypes(Layouts(scope, abi))
-    for name in names if names is not None else record_names(scope):
+    for name in names if names is not None else scope.record_names():
         vtypes.add_named(name)
     return vtypes.structs
 
-
-def record_names(scope):
-    """The names of all complete records that have been read: tags, and typedef names of records without one."""
-    names = [tag for tag, type_ in scope.tags.items() if type_.kind != "enum" and type_.fields is not None]
-    return names + [name for name in scope.typedefs if name not in scope.tags]

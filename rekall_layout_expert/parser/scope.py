@@ -8,7 +8,7 @@ others.
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.declarations import Parser, SyntaxProblem
-from rekall_layout_expert.parser.types import Enum, Record
+from rekall_layout_expert.parser.types import Attributed, Enum, Named, Record
 from rekall_layout_expert.preprocessor.translation_unit import packed
 
 
@@ -118,6 +118,17 @@ class Scope:
         """Reads every declaration that may declare a type."""
         for declaration in self.index.all():
             self._parse(declaration)
+
+    def record_names(self):
+        """The names of all complete records read so far: tags, and typedef names of records without one."""
+        names = sorted(tag for tag, type_ in self.tags.items() if type_.kind != "enum" and type_.fields is not None)
+        return names + sorted(name for name in self.typedefs if name not in self.tags and self._is_untagged(name))
+
+    def _is_untagged(self, name):
+        type_ = self.typedefs[name]
+        while isinstance(type_, (Named, Attributed)):
+            type_ = self.typedefs.get(type_.name) if isinstance(type_, Named) else type_.target
+        return isinstance(type_, Record) and type_.tag is None and type_.fields is not None
 
     def _look_for(self, name):
         for declaration in self.index.candidates(name):

@@ -125,7 +125,7 @@ class Kernel:
         return defines
 
     def _bounds(self):
-        """{symbol: value} of bounds.h."""
+        """{symbol: value} of bounds.h.  Raises LayoutExpertError: a value that is missing would count as 0 in #if."""
         if not self.pre_ast.files.get(BOUNDS):
             return {}
         unit = self._walk(BOUNDS, {})
@@ -134,12 +134,12 @@ class Kernel:
         for declaration in unit.declarations:
             for name in declaration.names:
                 if name.startswith(PREFIX):
-                    symbol = name[len(PREFIX) :]
                     try:
-                        bounds[symbol] = layouts.enumeration(scope.find_enumerator(name))[4][name]
-                    except (NotKnown, NotConstant, AttributeError) as error:
-                        # Left undefined: whatever needs it is then left out by name.
-                        self.notes.append("%s of bounds.h is not known: %s" % (symbol, error))
+                        bounds[name[len(PREFIX) :]] = layouts.constants.value([name])
+                    except (NotKnown, NotConstant) as error:
+                        raise LayoutExpertError(
+                            "%s of the kernel's bounds.h cannot be computed: %s" % (name[len(PREFIX) :], error)
+                        ) from None
         return bounds
 
 

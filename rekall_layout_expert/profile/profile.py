@@ -110,8 +110,7 @@ def _selected(kernel, structs):
     scope = kernel.scope
     if structs == "all":
         scope.read_all()
-        names = [tag for tag, type_ in scope.tags.items() if type_.kind != "enum" and type_.fields is not None]
-        return sorted(names) + sorted(name for name in scope.typedefs if name not in scope.tags)
+        return scope.record_names()
     if structs == "rekall":
         return _with_pointed_to(kernel, used_structs() + list(SOURCES))
     names = structs.split(",") if isinstance(structs, str) else list(structs)

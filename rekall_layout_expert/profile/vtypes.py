@@ -49,26 +49,39 @@ class Vtypes:
         self._taken = set()
 
     def add_named(self, name):
-        """Adds the struct, union or typedef of an untagged record of that name, with all it embeds."""
+        """Adds the struct, union or typedef of an untagged record of that name, with all it embeds.
+
+        An untagged record goes by the typedef that is declared with it; other typedefs of it name the same vtype.
+        """
         try:
-            record = self._named_record(name)
+            record, own_name = self._named_record(name)
         except _PROBLEMS as error:
             self.left_out.setdefault(name, str(error))
             return
-        if record is not None:
-            self.add(record, name)
+        self.add(record, own_name)
+        own_name = self._names[record]
+        if own_name in self.structs:
+            self.structs.setdefault(name, self.structs[own_name])
+        elif own_name in self.left_out:
+            self.left_out.setdefault(name, self.left_out[own_name])
 
     def _named_record(self, name):
+        """(record, the name it goes by).  Raises NotKnown for a name that is no record's."""
         scope = self.layouts.scope
         try:
             type_ = scope.find_tag(name)
         except NotKnown:
             if not scope.is_typedef(name):
                 raise
-            type_ = self.layouts.resolve(Named(name))
-            if isinstance(type_, Record) and type_.tag is None:
-                scope.complete(type_)
-        return type_ if isinstance(type_, Record) else None
+            type_ = Named(name)
+            while isinstance(type_, (Named, Attributed)):
+                if isinstance(type_, Attributed):
+                    type_ = type_.target
+                else:
+                    name, type_ = type_.name, scope.find_typedef(type_.name)
+        if not isinstance(type_, Record):
+            raise NotKnown("%s is no struct or union" % name)
+        return scope.complete(type_), type_.tag or name
 
     def add(self, record, name):
         """Adds a record under a name; what it embeds follows.  What cannot be known goes to `left_out`."""
