@@ -11,18 +11,13 @@ from hypothesis import strategies as st
 
 from c_values import gcc_values, our_value, read_types, value_in
 from dwarf import can_compile, run_gcc
+from findings import finding
 from rekall_layout_expert import preprocess
 from rekall_layout_expert.c_integers import NotConstant
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.scope import NotKnown
 
 SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(32))
-
-
-
-def finding(number, **options):
-    """A defect of the product that is known and not mended yet."""
-    return pytest.mark.xfail(strict=True, reason="finding %d" % number, **options)
 
 
 INT, UNSIGNED = (32, False), (32, True)
@@ -356,7 +351,7 @@ def test_random_expressions_have_gcc_s_values_and_types(target, capsys):
         pytest.skip("no gcc here compiles for %s" % target)
     ours, refused = {}, []
     types = read_types("", target)
-    for expression in random_expressions(True, 700):
+    for expression in random_expressions(True, 400):
         try:
             ours[expression] = value_in(types, expression)
         except NotConstant as reason:
@@ -364,7 +359,7 @@ def test_random_expressions_have_gcc_s_values_and_types(target, capsys):
             refused.append(expression)
     for expression, truth in zip(ours, gcc_values(list(ours), target)):
         assert (expression, *ours[expression]) == (expression, *truth), "seed %d" % SEED
-    assert len(ours) > 300 and len(ours) > len(refused)
+    assert len(ours) > 200 and len(ours) > len(refused)
     with capsys.disabled():
         print("\n%s: %d expressions as gcc has them, %d without a value (seed %d)"
               % (target, len(ours), len(refused), SEED))
@@ -373,7 +368,7 @@ def test_random_expressions_have_gcc_s_values_and_types(target, capsys):
 @pytest.mark.skipif(not can_compile("x86_64"), reason="no gcc here")
 def test_random_conditions_are_decided_as_gcc_decides_them():
     known = []
-    for expression in random_expressions(False, 700):
+    for expression in random_expressions(False, 400):
         try:
             holds(expression)
         except LayoutExpertError as reason:
@@ -382,4 +377,4 @@ def test_random_conditions_are_decided_as_gcc_decides_them():
             known.append(expression)
     text = "".join("#if %s\nyes%d\n#endif\n" % (expression, place) for place, expression in enumerate(known))
     assert preprocess(text).split() == run_gcc(["-E", "-P", "-w"], text).split(), "seed %d" % SEED
-    assert len(known) > 300
+    assert len(known) > 200
