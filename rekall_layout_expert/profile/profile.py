@@ -18,6 +18,8 @@ from rekall_layout_expert.profile.vtypes import Vtypes
 from rekall_layout_expert.version import VERSION
 
 _USED_MEMBERS = os.path.join(os.path.dirname(__file__), "used_members.json")
+# Half of a modern kallsyms; nobody asks for them, and Rekall reads them at each start.
+_LINKERS_OWN = ("__pfx_", "__cfi_", "__ksymtab_", "__kstrtab", "__crc_", "__flags_", "__UNIQUE_ID_", "__tpstrtab_")
 _REKALL_ARCHITECTURES = {"x86_64": "AMD64", "i386": "I386", "arm": "ARM", "mips": "MIPS"}
 
 
@@ -51,7 +53,7 @@ def _profile(pre_ast, config, symbols, structs, stages):
     vtypes = Vtypes(kernel.layouts)
     for name in names:
         vtypes.add_named(name)
-    constants = dict(symbols.addresses) if symbols else {}
+    constants = _constants(symbols) if symbols else {}
     offer_rekall_names(vtypes.structs, constants)
     left_out = {name: reason for name, reason in vtypes.left_out.items() if name not in vtypes.structs and name not in SOURCES}
     stages.done("GENERATED %d structs" % len(vtypes.structs))
@@ -65,7 +67,13 @@ def _profile(pre_ast, config, symbols, structs, stages):
             for name, choices in vtypes.enums.items()
         },
         "$CONFIG": config.values,
+        "$LAYOUT_EXPERT": {},  # where our plugin is installed, its classes go with the profile
     }
+
+
+def _constants(symbols):
+    """{name: link-time address} without the symbols that only the kernel's build and its linker tell apart."""
+    return {name: address for name, address in symbols.addresses.items() if not name.startswith(_LINKERS_OWN)}
 
 
 class _Stages:
