@@ -153,7 +153,7 @@ def write_elf(path, content, size=48 * MEGABYTE):
     """As QEMU's dump-guest-memory: an ELF core file of two ranges."""
     ranges = ((0, MEGABYTE), (2 * MEGABYTE, size))
     with open(path, "wb") as file:
-        file.write(struct.pack("<16s2HI3QI6H", b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, 64, 0, 0, 64, 56, len(ranges), 0, 0, 0))
+        file.write(_elf_header(len(ranges)))
         position = 4096
         for start, end in ranges:
             file.write(struct.pack("<2I6Q", 1, 4, position, 0, start, end - start, end - start, 0))
@@ -177,10 +177,14 @@ def write_kcore(path, content, size=48 * MEGABYTE, physical_addresses=True):
         (virtual + 2 * MEGABYTE, 2 * MEGABYTE, 4096 + MEGABYTE, size), (LINK_TEXT, 0x2200000, 0, 4096),
     )
     with open(path, "wb") as file:
-        file.write(struct.pack("<16s2HI3QI6H", b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, 64, 0, 0, 64, 56, len(segments), 0, 0, 0))
+        file.write(_elf_header(len(segments)))
         for at, physical, offset, length in segments:
             file.write(struct.pack("<2I6Q", 1, 4, offset, at, physical if physical_addresses else 0, length, length, 0))
         file.truncate(4096 + MEGABYTE + size)
         for address, data in content.items():
             file.seek(4096 + MEGABYTE + address - 2 * MEGABYTE)
             file.write(data)
+
+
+def _elf_header(segments):
+    return struct.pack("<16s2HI3QI6H", b"\x7fELF\x02\x01\x01", 4, 62, 1, 0, 64, 0, 0, 64, 56, segments, 0, 0, 0)

@@ -25,12 +25,14 @@ def test_a_name_that_the_kernel_still_has_is_left_alone():
               "timespec": [8, {"tv_sec": [0, ["int", {}]]}],
               "timespec64": [16, {"tv_sec": [0, ["long", {}]]}],
               "inode": [64, {"i_atime": [8, ["timespec64", {}]]}]}
-    assert offered(before, {"tk_core": 1, "timekeeper_data": 2}) == (before, {"tk_core": 1, "timekeeper_data": 2})
+    constants = {"tk_core": 1, "timekeeper_data": 2}
+    assert offered(before, constants) == (before, constants)
 
 
 def test_nothing_is_offered_when_there_is_no_source():
     before = {"task_struct": [64, {"pid": [0, ["int", {}]]}], "module": [8, {}],
-              "refcount_struct": [4, {"refs": [0, ["int", {}]]}], "gate_struct": [8, {"offset_low": [0, ["short", {}]]}],
+              "refcount_struct": [4, {"refs": [0, ["int", {}]]}],
+              "gate_struct": [8, {"offset_low": [0, ["short", {}]]}],
               "module_sect_attr": [8, {"battr": [0, ["bin_attribute", {}]]}]}
     assert offered(before) == (before, {})
 

@@ -87,7 +87,8 @@ def stored(home):
 
 
 @pytest.mark.parametrize("form", sorted(WRITERS))
-@pytest.mark.parametrize("text, slide", [(0x1000000, 0), (0x1000000, 0x3A000000), (0x2600000, 0), (0x2200000, 0x1C200000)])
+@pytest.mark.parametrize("text, slide", [
+    (0x1000000, 0), (0x1000000, 0x3A000000), (0x2600000, 0), (0x2200000, 0x1C200000)])
 def test_pslist_of_an_image_that_kaslr_moved_by_two_numbers(home, image, made, form, text, slide):
     WRITERS[form](image, plugin_image.memory(text, slide))
     rekall = open_image(image)
@@ -201,8 +202,9 @@ def test_damaged_stored_profile_is_made_again(home, image, made):
 
 
 def test_stored_profile_that_contradicts_the_memory_is_made_again(home, image, made, monkeypatch):
-    structs = dict(plugin_image.STRUCTS, task_struct=[1024, dict(plugin_image.STRUCTS["task_struct"][1], pid=[4, ["int", {}]],
-                                                                 comm=[9, plugin_image.STRUCTS["task_struct"][1]["comm"][1]])])
+    members = plugin_image.STRUCTS["task_struct"][1]
+    members = dict(members, pid=[4, ["int", {}]], comm=[9, members["comm"][1]])
+    structs = dict(plugin_image.STRUCTS, task_struct=[plugin_image.TASK_SIZE, members])
     with monkeypatch.context() as patch:
         patch.setattr(detection, "_check_content", lambda *args: None)
         patch.setattr(plugin_image, "STRUCTS", structs)
@@ -303,7 +305,8 @@ def test_options_name_what_is_missing(home, image, tmp_path):
 
 def test_options_are_taken_before_files_beside_the_image(home, image, tmp_path):
     missing = str(tmp_path / "missing.config")
-    assert_one_line(rekall_command("-f", str(image), "--config_file_path", missing, "pslist"), "cannot read .*missing.config")
+    run = rekall_command("-f", str(image), "--config_file_path", missing, "pslist")
+    assert_one_line(run, "cannot read .*missing.config")
 
 
 def test_compressed_files_beside_an_image_are_found(tmp_path):

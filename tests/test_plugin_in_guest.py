@@ -12,7 +12,8 @@ SERIES = "6.1"
 PSLIST = "rekall -f /proc/kcore pslist"
 TIMEOUT = 900  # seconds; without KVM everything takes ten times as long
 # A thread, not the process's first, starts a command; getppid() of that names the process all the same.
-THREAD_THAT_FORKS = "import subprocess, threading; threading.Thread(target=subprocess.run, args=(['sleep', '7777'],)).start()"
+THREAD_THAT_FORKS = ("import subprocess, threading; "
+                     "threading.Thread(target=subprocess.run, args=(['sleep', '7777'],)).start()")
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow]
 
@@ -29,14 +30,16 @@ def guest():
 
 
 def test_what_fails_says_what_to_do_in_one_line(guest):
-    as_user = "mkdir -p /tmp/user && chown 1000 /tmp/user && HOME=/tmp/user setpriv --reuid 1000 --regid 1000 --clear-groups"
+    guest.check("mkdir -p /tmp/user && chown 1000 /tmp/user")
+    as_user = "HOME=/tmp/user setpriv --reuid 1000 --regid 1000 --clear-groups"
     assert re.search(r"cannot open /proc/kcore .*CAP_SYS_RAWIO.*as root", only_line(guest, f"{as_user} {PSLIST}"))
     assert re.search(r"/proc/kallsyms .*CAP_SYSLOG.*as root", only_line(guest, f"{as_user} rekall layout_expert"))
 
     with without(guest, "/usr/src"):
         assert re.search(r"no Pre-AST .*/usr/src/linux-headers-\S+ \(absent\).*--pre_ast", only_line(guest, PSLIST))
     with without(guest, "/boot"), without(guest, "/usr/src"):
-        assert re.search(r"no configuration .*/boot/config-\S+ \(absent\).*--config_file_path", only_line(guest, PSLIST))
+        line = only_line(guest, PSLIST)
+        assert re.search(r"no configuration .*/boot/config-\S+ \(absent\).*--config_file_path", line)
 
 
 def test_profile_of_a_repository_that_cannot_be_written_is_used_all_the_same(guest):

@@ -76,7 +76,8 @@ class LayoutExpertDetection(guess_profile.DetectionMethod):
                 self.session.logging.warning("Layout Expert: %s is made again: %s", name, error)
         return self.register(subject, make(subject, repositories, stages), repositories, stages)
 
-    def register(self, subject: Subject, data: dict, repositories: List[DirectoryRepository], stages: Stages) -> obj.Profile:
+    def register(self, subject: Subject, data: dict, repositories: List[DirectoryRepository],
+                 stages: Stages) -> obj.Profile:
         """Verifies a profile against the memory, gives it to the session and stores it for the next start."""
         name = subject.profile_name()
         profile = self._verified(data, name, subject)

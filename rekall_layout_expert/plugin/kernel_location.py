@@ -1,8 +1,8 @@
 """Where the kernel is: how far KASLR moved its image, in virtual and in physical memory.
 
 A profile holds link-time addresses. Since 4.8 x86_64 draws two numbers at boot: where the image lies
-in physical memory, on a grid of CONFIG_PHYSICAL_ALIGN, and where in the first gigabyte above
-__START_KERNEL_map it is mapped. A running kernel states them in the program headers of /proc/kcore;
+in physical memory, on a grid of 2 MB or more (CONFIG_PHYSICAL_ALIGN), and where in the first gigabyte
+above __START_KERNEL_map it is mapped. A running kernel states them in the program headers of /proc/kcore;
 in an image they are found with the help of the kernel's own text and variables:
 
   1. linux_banner, the text "Linux version …", is at a known distance from _text: only one page for
@@ -28,6 +28,7 @@ from rekall_layout_expert.profile.symbols import text_link_address
 
 _START_KERNEL_MAP = 0xFFFFFFFF80000000
 _IMAGE_SPACE = 1 << 30
+_GRID = 2 << 20
 _BANNER = b"Linux version "
 _BANNER_LIMIT = 512
 _PAGE = 4096
@@ -61,12 +62,12 @@ def locate_running_kernel(config: KernelConfig) -> Location:
     return Location(slide, physical)
 
 
-def locate_in_image(memory, addresses: Mapping[str, int], align: int, image: str, symbols: str,
+def locate_in_image(memory, addresses: Mapping[str, int], image: str, symbols: str,
                     progress: Callable[[str], None]) -> Location:
     """By the banner and the page tables of an x86_64 kernel in physical memory.
 
-    memory: Rekall's physical address space. addresses: link-time addresses by name. align: of the
-    image in physical memory (CONFIG_PHYSICAL_ALIGN). image, symbols: their names, for messages.
+    memory: Rekall's physical address space. addresses: link-time addresses by name. image, symbols:
+    their files, for messages.
     """
     text = addresses["_text"]
     distances = {}
@@ -80,7 +81,7 @@ def locate_in_image(memory, addresses: Mapping[str, int], align: int, image: str
         raise LayoutExpertError(f"{symbols} has no {_TOP_TABLES[0]}: the kernel's page tables cannot be found",
                                 next_step="give the System.map of this very kernel")
     rejected = []
-    for place in _places_of_banner(memory, distances["linux_banner"], align, progress):
+    for place in _places_of_banner(memory, distances["linux_banner"], progress):
         banner = _text_at(memory, place + distances["linux_banner"])
         phys_base, = struct.unpack("<Q", memory.read(place + distances["phys_base"], 8))
         slide = (place - phys_base + _START_KERNEL_MAP - text) & ((1 << 64) - 1)
@@ -96,15 +97,15 @@ def locate_in_image(memory, addresses: Mapping[str, int], align: int, image: str
         rejected.append(f"{place:#x} (its page tables do not lead there)")
     raise LayoutExpertError(
         f"the kernel that {symbols} describes is not in {image}",
-        rejected or [f"its \"Linux version\" text at every {align:#x} bytes of physical memory"],
+        rejected or [f"its \"Linux version\" text at every {_GRID:#x} bytes of physical memory"],
         "give the symbols and configuration of the very kernel that ran")
 
 
-def _places_of_banner(memory, distance: int, align: int, progress: Callable[[str], None]) -> Iterator[int]:
+def _places_of_banner(memory, distance: int, progress: Callable[[str], None]) -> Iterator[int]:
     """Physical addresses on the grid that _text may have, because the banner is where it has to be."""
     for run in memory.get_mappings():
-        first = -(-max(run.start - distance, 0) // align) * align
-        for count, place in enumerate(range(first, run.end - distance, align)):
+        first = -(-max(run.start - distance, 0) // _GRID) * _GRID
+        for count, place in enumerate(range(first, run.end - distance, _GRID)):
             if not count % 512:
                 progress(f"looking for the kernel at {place:#x}")
             if memory.read(place + distance, len(_BANNER)) == _BANNER:

@@ -115,8 +115,7 @@ def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], 
         raise LayoutExpertError(f"{named.config_file_path} is of architecture {config.architecture}: "
                                 "images are supported of x86_64 only")
     symbols = Symbols.read(named.system, text_link_address(config))
-    align = int(config.values.get("CONFIG_PHYSICAL_ALIGN", "0x200000"), 0)
-    location = locate_in_image(memory, symbols.addresses, align, image, named.system, progress)
+    location = locate_in_image(memory, symbols.addresses, image, named.system, progress)
     kernel = Kernel.from_banner(location.banner, config.architecture)
     _check_fit(config, kernel)
     return Subject(kernel, config, lambda: symbols, symbols.digest, location, named.pre_ast)
