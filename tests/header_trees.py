@@ -1,5 +1,10 @@
-"""Header trees small enough to be written by hand, in every shape that kernels' headers come in."""
+"""Header trees small enough to be written by hand, in every shape that kernels' headers come in, and damaged Pre-ASTs."""
+import hashlib
+import json
+import zlib
 from pathlib import Path
+
+from rekall_layout_expert.pre_ast.model import FORMAT, ROOT
 
 RELEASE, VERSION, COMMON = "6.1.0-20-amd64", "6.1.85", "linux-headers-6.1.0-20-common"
 
@@ -86,3 +91,14 @@ def full_source(directory):
              "include/linux/sched.h": SHARED["include/linux/sched.h"]
              + "#include <asm/mcs_spinlock.h>\n#include <asm/current.h>\n"}
     return write(directory, {"Makefile": MAKEFILE, **SHARED, **files})
+
+
+def packed(content):
+    """A Pre-AST file around content (bytes) of one's own, with a digest that is right."""
+    body = zlib.compress(content, 9)
+    return b"layout-expert pre-ast %d\n" % FORMAT + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def with_program(pre_ast, program):
+    """Its file, with another program for the root."""
+    return packed(json.dumps([pre_ast.header, {**pre_ast.files, ROOT: program}]).encode())

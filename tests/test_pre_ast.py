@@ -8,12 +8,12 @@ import pytest
 
 import header_trees
 from findings import finding
-from header_trees import CONFIG, GENERATED, RELEASE, VERSION
+from header_trees import CONFIG, GENERATED, RELEASE, VERSION, packed, with_program
 from kernels import kernel_or_skip
 from rekall_layout_expert import build_pre_ast, make_profile, read_pre_ast, write_pre_ast
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.kernel_config import KernelConfig
-from rekall_layout_expert.pre_ast.model import FORMAT, ROOT
+from rekall_layout_expert.pre_ast.model import FORMAT
 from rekall_layout_expert.pre_ast.storage import dumps, loads
 
 
@@ -213,17 +213,6 @@ def test_the_same_tree_gives_the_same_bytes_wherever_it_lies(package, pre_ast, t
 def test_another_tree_gives_another_digest(package, pre_ast):
     header_trees.write(package, {"arch/x86/include/asm/page.h": "#define TASK_COMM_LEN 17\n"})
     assert build_pre_ast(package).digest != pre_ast.digest
-
-
-def packed(content):
-    """A Pre-AST file around content (bytes) of one's own, with a digest that is right."""
-    body = zlib.compress(content, 9)
-    return b"layout-expert pre-ast %d\n" % FORMAT + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
-
-
-def with_program(pre_ast, program):
-    """Its file, with another program for the root."""
-    return packed(json.dumps([pre_ast.header, {**pre_ast.files, ROOT: program}]).encode())
 
 
 def test_truncated_anywhere_it_is_refused(pre_ast):
