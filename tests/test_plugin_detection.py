@@ -228,7 +228,7 @@ def test_nothing_is_registered_or_stored_of_a_profile_that_contradicts_the_memor
                                                                tasks=[40, ["list_head", {}]])])
     monkeypatch.setattr(plugin_image, "STRUCTS", wrong)
     rekall = open_image(image)
-    with pytest.raises(plugin.PluginError, match="contradicts the memory.*list of tasks.*guest.core.config"):
+    with pytest.raises(plugin.PluginError, match="contradicts the memory: the list of tasks is none.*guest.core.config"):
         rekall.profile
     assert not stored(home)
     assert not rekall.HasParameter("kernel_slide") and not rekall.kernel_address_space
@@ -276,6 +276,17 @@ def test_decoys_of_the_banner_are_told_from_the_kernel(home, image, made):
         content[place + plugin_image.PLACES["linux_banner"]] = plugin_image.BANNER.encode()
     plugin_image.write_raw(image, content)
     assert tasks(open_image(image)) == TASKS
+
+
+def test_list_that_was_caught_while_it_changed_costs_a_line_and_not_the_run(home, image, made, caplog):
+    content = plugin_image.memory()
+    task = 0x2200000 + plugin_image.PLACES["init_task"] + 2 * plugin_image.TASK_SIZE
+    broken = bytearray(content[task])
+    broken[plugin_image.TASK["tasks"]:plugin_image.TASK["tasks"] + 8] = b"\xff" * 8
+    content[task] = bytes(broken)
+    plugin_image.write_raw(image, content)
+    assert tasks(open_image(image)).items() >= {pid: TASKS[pid] for pid in (1, 7)}.items()
+    assert "the list of tasks is broken" in caplog.text
 
 
 FAILURES = {
