@@ -2,7 +2,7 @@
 
 Debian publishes one kernel series per suite and replaces its build every few weeks; the one it replaced vanishes. So
 no version is written here: each suite's metapackage (linux-image-FLAVOUR) names the current build, and a build is kept
-under its package version.
+under its package version, until somebody deletes the folder.
 
 apt runs as the ordinary client with a configuration of its own, one per suite and architecture, so neither the
 machine's sources nor its lists change and root is not needed. The mirror is the one that the machine itself uses.
