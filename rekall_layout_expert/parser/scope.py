@@ -32,7 +32,6 @@ class Scope:
         self.objects = {}
         self.problems = []  # (declaration, reason)
         self._read = set()
-        self._opaque_read = False
         self._packs = []
 
     # What the parser declares:
@@ -82,6 +81,12 @@ class Scope:
         if tag not in self.tags:
             raise NotKnown(self._why("." + tag, tag))
         return self.complete(self.tags[tag])
+
+    def find_type(self, name):
+        """The tagged type or typedef of that name; a tag comes before a typedef.  Raises NotKnown."""
+        if name not in self.tags and not self.index.candidates("." + name) and self.is_typedef(name):
+            return Named(name)
+        return self.find_tag(name)
 
     def is_typedef(self, name):
         """Whether that ordinary name is a typedef name."""
@@ -133,9 +138,8 @@ class Scope:
     def _look_for(self, name):
         for declaration in self.index.candidates(name):
             self._parse(declaration)
-        if not self._opaque_read and not self._is_declared(name):
-            self._opaque_read = True
-            for declaration in self.index.opaque():
+        if not self._is_declared(name):
+            for declaration in self.index.opaque(name):
                 self._parse(declaration)
 
     def _is_declared(self, name):

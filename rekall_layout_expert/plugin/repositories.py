@@ -60,7 +60,7 @@ def store_profile(session, repositories: List[DirectoryRepository], name: str, p
             raise LayoutExpertError("there is no profile repository to write to")
         data = json.dumps(profile, sort_keys=True, separators=(",", ":")).encode("ascii")
         # Without the time in its header, the same profile is the same file.
-        repositories[-1].put(name + ".gz", gzip.compress(data, 6, mtime=0))
+        repositories[-1].put(name + ".gz", gzip.compress(data, 1, mtime=0))
     except LayoutExpertError as error:
         session.logging.warning("Layout Expert: %s; the profile is used now, and made again next time", error)
         return None

@@ -15,6 +15,10 @@ _DIRECTORY = os.path.join(os.path.dirname(__file__), "predefined")
 _DEFINE = re.compile(r"#define (\w+)(?:\(([^)]*)\))? ?(.*)")
 
 TARGETS = ("x86_64", "i386", "arm64", "arm", "s390", "mips", "powerpc", "riscv")
+# What these are by the kernel's config: the other byte order, the other width.
+_VARIANTS = (
+    "arm64be", "armbe", "mips32el", "mips64", "mips64el", "powerpc64be", "powerpc32", "riscv32",
+)  # fmt: skip
 
 # The version of GCC that introduced an attribute which kernels ask for by __has_attribute (GCC's release notes).
 _ATTRIBUTES = {
@@ -43,12 +47,12 @@ _BUILTINS_SINCE = {
 class Compiler:
     """GCC of one version for one target.
 
-    target: one of TARGETS; version: (major, minor, patch level); kernel: with the options that kernels are built with;
+    target: one of TARGETS or a variant of it (see `record_layout.abi`); version: (major, minor, patch level); kernel: with the options that kernels are built with;
     char_unsigned: -funsigned-char (kernels from 6.2 on).
     """
 
     def __init__(self, target="x86_64", version=(12, 2, 0), kernel=False, char_unsigned=None):
-        if target not in TARGETS:
+        if target not in TARGETS + _VARIANTS:
             raise LayoutExpertError(
                 "no target is called %s" % target, next_step="the targets are " + ", ".join(TARGETS)
             )

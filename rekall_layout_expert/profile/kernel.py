@@ -13,6 +13,7 @@ from rekall_layout_expert.preprocessor.compiler import Compiler
 from rekall_layout_expert.preprocessor.generated import generated_program
 from rekall_layout_expert.preprocessor.headers import Headers
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
+from rekall_layout_expert.profile.makefiles import architecture_macros, target_of
 from rekall_layout_expert.record_layout.abi import find_abi
 from rekall_layout_expert.record_layout.layouts import Layouts
 from rekall_layout_expert.trimmer.index import DeclarationIndex
@@ -67,7 +68,7 @@ class Kernel:
         self._options = pre_ast.header["options"]
         self.compiler = self._compiler()
         self._shuffled = any(config.values.get(symbol) == "y" for symbol in _RANDSTRUCT)
-        self._abi = find_abi(pre_ast.header["arch"])
+        self._abi = find_abi(self.compiler.target)
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
         self.unit = self._walk(ROOT, self._bounds(), spelling)
 
@@ -99,12 +100,13 @@ class Kernel:
             )
         else:
             compiler = found.version
-        return Compiler(self.pre_ast.header["arch"], compiler, True, self._options["char_unsigned"] or None)
+        target = target_of(self.pre_ast.header["arch"], self.config)
+        return Compiler(target, compiler, True, self._options["char_unsigned"] or None)
 
     def _defines(self):
         """What the kernel's Makefile passes by -D, and what its options define."""
         values = self.config.values
-        defines = {"__KERNEL__": "1"}
+        defines = {"__KERNEL__": "1", **architecture_macros(self.pre_ast.header["arch"], self.config)}
         if self._options["standard"] == "gnu89":
             defines.update({"__STDC_VERSION__": None, "__GNUC_STDC_INLINE__": None, "__GNUC_GNU_INLINE__": "1"})
         if _version_numbers(self.pre_ast.header["version"]) < _ASM_GOTO_IN_CONFIG and self.compiler.version >= (4, 5):

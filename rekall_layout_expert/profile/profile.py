@@ -161,15 +161,8 @@ def _with_pointed_to(kernel, names):
             _quietly(visit, field.type)
 
     for name in names:
-        _quietly(lambda name: visit(_type_named(scope, name)), name)
+        _quietly(lambda name: visit(scope.find_type(name)), name)
     return list(found)
-
-
-def _type_named(scope, name):
-    try:
-        return scope.find_tag(name)
-    except NotKnown:
-        return Named(name)
 
 
 def _is_defined(scope, record):

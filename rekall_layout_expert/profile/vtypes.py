@@ -68,17 +68,12 @@ class Vtypes:
     def _named_record(self, name):
         """(record, the name it goes by).  Raises NotKnown for a name that is no record's."""
         scope = self.layouts.scope
-        try:
-            type_ = scope.find_tag(name)
-        except NotKnown:
-            if not scope.is_typedef(name):
-                raise
-            type_ = Named(name)
-            while isinstance(type_, (Named, Attributed)):
-                if isinstance(type_, Attributed):
-                    type_ = type_.target
-                else:
-                    name, type_ = type_.name, scope.find_typedef(type_.name)
+        type_ = scope.find_type(name)
+        while isinstance(type_, (Named, Attributed)):
+            if isinstance(type_, Attributed):
+                type_ = type_.target
+            else:
+                name, type_ = type_.name, scope.find_typedef(type_.name)
         if not isinstance(type_, Record):
             raise NotKnown("%s is no struct or union" % name)
         return scope.complete(type_), type_.tag or name

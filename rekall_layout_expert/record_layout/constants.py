@@ -14,6 +14,7 @@ from rekall_layout_expert.parser.types import Array, Base, Enum, Function, Point
 _TYPE_STARTS = _BASE_WORDS | _QUALIFIERS | frozenset(_TYPEOF) | {
     "struct", "union", "enum", "_Atomic", "__attribute__", "__builtin_va_list", "_Alignas",
 }  # fmt: skip
+_OPERATORS = ("sizeof", "_Alignof", "__alignof__", "__alignof", "_Generic")
 
 
 class Constants:
@@ -78,7 +79,9 @@ class Constants:
             return None
         token = tokens[start]
         if token not in _TYPE_STARTS:
-            if not is_identifier(token) or token in self._local or not self.scope.is_typedef(token):
+            if not is_identifier(token) or token in self._local or token in _OPERATORS or token[:10] == "__builtin_":
+                return None
+            if not self.scope.is_typedef(token):
                 return None
         parser = Parser(tokens, self.scope, ms_extensions=self.scope.ms_extensions)
         parser.position = start

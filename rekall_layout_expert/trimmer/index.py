@@ -8,6 +8,12 @@ when a name is found nowhere else.
 import re
 
 
+_WORD = re.compile(r"\w+")
+_BARE_WORD = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b\w+")
+_DEFINED_TAG = re.compile(r"(?:struct|union|enum) (\w+)[^;{}()]*\{")
+_MOST_PASTED = 4  # words that make up one name
+
+
 class DeclarationIndex:
     """The declarations of a `TranslationUnit` by the names they may declare (see `pre_ast.program`).
 
@@ -18,6 +24,9 @@ class DeclarationIndex:
         self._by_name = by_name = {}
         self._unit = unit
         self._opaque = []
+        self._words = {}
+        self._all_words = None
+        self._macros = {}
         history = unit.macros.history
         for declaration in unit.declarations:
             for name in declaration.names:
@@ -40,9 +49,53 @@ class DeclarationIndex:
         """The declarations that may declare `name` (a tag has a leading dot), in their order."""
         return self._by_name.get(name, ())
 
-    def opaque(self):
-        """The declarations that may declare anything."""
-        return self._opaque
+    def opaque(self, name):
+        """The declarations that do not show `name` and yet may declare it.
+
+        What an expansion yields are words of the text and of the macros that it calls, alone or pasted together.
+        """
+        kind = 1 if name[0] == "." else 0
+        name = name.lstrip(".")
+        if self._all_words is None:
+            words = [self._reachable_words(each) for each in self._opaque]
+            self._all_words = (set().union(*(all_ for all_, _ in words)), set().union(*(bare for _, bare in words)))
+        if not _is_pasted(name, self._all_words[kind], _MOST_PASTED):
+            return []
+        return [each for each in self._opaque if _is_pasted(name, self._reachable_words(each)[kind], _MOST_PASTED)]
+
+    def _reachable_words(self, declaration):
+        """(all words of what a declaration can expand to, those that stand as more than the tag of a use)."""
+        found = self._words.get(declaration)
+        if found is None:
+            words, bare, pending = set(), set(), set()
+            for text, *_ in declaration.pieces:
+                self._add_words(text, (), pending, bare)
+            while pending:
+                words |= pending
+                reached = set()
+                for word in pending:
+                    reached |= self._macro_words(word, bare)
+                pending = reached - words
+            found = self._words[declaration] = (words, bare)
+        return found
+
+    def _macro_words(self, name, bare):
+        """The words of every definition of a macro; the bare ones go to `bare`, too."""
+        found = self._macros.get(name)
+        if found is None:
+            found = self._macros[name] = (set(), set())
+            for _, macro in self._unit.macros.history.get(name, ()):
+                if macro is not None:
+                    self._add_words(macro.body, macro.parameters or (), *found)
+        bare |= found[1]
+        return found[0]
+
+    @staticmethod
+    def _add_words(text, parameters, words, bare):
+        words.update(_WORD.findall(text))
+        words.difference_update(parameters)
+        bare.update(_BARE_WORD.findall(text))
+        bare.update(_DEFINED_TAG.findall(text))
 
     def all(self):
         """Every declaration that may declare a type."""
@@ -58,3 +111,12 @@ class DeclarationIndex:
         return [
             each for each in self._unit.declarations if any(pattern.search(text) for text, *_ in each.pieces)
         ]
+
+
+def _is_pasted(name, words, most):
+    """Whether `name` is one of `words`, or up to `most` of them in a row."""
+    if name in words:
+        return True
+    return most > 1 and any(
+        name[:end] in words and _is_pasted(name[end:], words, most - 1) for end in range(1, len(name))
+    )
