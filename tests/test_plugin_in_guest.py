@@ -84,6 +84,20 @@ def without(guest, path):
         guest.check(f"mv {path}.away {path}")
 
 
+def test_five_levels_of_page_tables():
+    try:
+        machine = Guest(SERIES, cpu="max")
+    except kernels.Unavailable as reason:
+        pytest.skip(f"no guest with Linux {SERIES}: {reason}")
+    with machine as guest:
+        assert " la57 " in guest.check("cat /proc/cpuinfo"), "QEMU's processor has no 5-level page tables"
+        before = processes.from_ps(guest.check(processes.PS))
+        listed = processes.from_pslist(guest.check(PSLIST, TIMEOUT))
+        # ps itself, and the shell that ran it, are gone.
+        steady = {process for process in before.values() if process.name not in ("ps", "sh")}
+        assert len(steady) > 20 and steady <= set(listed.values())
+
+
 def only_line(guest, command):
     """What a command that must fail writes, which must be one line."""
     code, stdout, stderr = guest.run(command, TIMEOUT)
