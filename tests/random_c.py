@@ -61,11 +61,16 @@ _INTEGERS = (
     ("__INT8_TYPE__", 8), ("__UINT16_TYPE__", 16), ("__INT32_TYPE__", 32), ("__UINT64_TYPE__", 64),
     ("__SIZE_TYPE__", 0), ("__PTRDIFF_TYPE__", 0), ("__UINTPTR_TYPE__", 0), ("const _Bool", 1),
 )
+ILP32 = ("i386", "arm", "armbe", "mips", "mips32el", "powerpc32", "riscv32")
 _INTEGERS_64 = (("__int128", 128), ("unsigned __int128", 128), ("__int128 const unsigned", 128))
 
 _FLOATS = ("float", "double", "long double", "_Complex float", "double _Complex", "_Complex long double",
-           "_Complex int", "unsigned char _Complex", "_Complex long long", "_Float32", "_Float64x", "_Float128",
-           "__float128", "_Decimal32", "_Decimal64", "_Decimal128")
+           "_Complex int", "unsigned char _Complex", "_Complex long long", "_Float32")
+_QUADS = ("_Float64x", "_Float128")
+_DECIMALS = ("_Decimal32", "_Decimal64", "_Decimal128")
+_FURTHER_FLOATS = {"x86_64": _QUADS + _DECIMALS + ("__float128",), "i386": _QUADS + _DECIMALS + ("__float128",),
+                   "arm64": _QUADS, "s390": _QUADS + _DECIMALS, "riscv": _QUADS, "mips64": _QUADS,
+                   "powerpc": _QUADS + _DECIMALS + ("__float128",), "powerpc64be": _DECIMALS, "powerpc32": _DECIMALS}
 
 _MODES = (("int", ("QI", "HI", "SI", "DI", "__byte__", "__word__", "__pointer__")),
           ("unsigned", ("QI", "HI", "SI", "DI", "byte", "word", "__pointer__")),
@@ -97,12 +102,14 @@ class _Writer:
 
     def __init__(self, draw, target: str):
         self.draw = draw
-        self.long_bits = 32 if target == "i386" else 64
+        self.long_bits = 32 if target in ILP32 else 64
         self.lines: List[str] = []
         self.constructs: Counter = Counter()
         self.names = 0
         self.integers = [_Type(text, bits=bits or self.long_bits)
                          for text, bits in _INTEGERS + (_INTEGERS_64 if self.long_bits == 64 else ())]
+        self.floats = _FLOATS + _FURTHER_FLOATS.get(target, ())
+        self.modes = _MODES if target in ("x86_64", "i386") else _MODES[:2]
         self.typedefs: List[_Type] = []
         self.records: List[_Type] = []
         self.enums: List[_Type] = []
@@ -246,7 +253,7 @@ class _Writer:
             return self.pick(self.integers)
         if kind == 6:
             self.note("floating, complex or decimal type")
-            return _Type(self.pick(_FLOATS))
+            return _Type(self.pick(self.floats))
         if kind == 7 and self.enums:
             return self.pick(self.enums)
         if kind == 8 and self.records:
@@ -376,7 +383,7 @@ class _Writer:
             return [f"{indent}{element} {self.name('m')} "
                     f"__attribute__((vector_size({self.number(self.pick((16, 8, 32, 64)))})));"]
         if kind == 22:
-            base, modes = self.pick(_MODES)
+            base, modes = self.pick(self.modes)
             self.note("mode")
             return [f"{indent}{base} {self.name('m')} __attribute__((__mode__({self.pick(modes)})));"]
         if kind == 23:
@@ -413,13 +420,12 @@ class _Writer:
         after_type = self.maybe_attribute(12, "attribute after the type")
         after = self.maybe_attribute(6, "attribute after a declarator")
         extension = "__extension__ " if self.chance(16) else ""
-        # gcc aligns the type itself, for all its later uses, if it is an unnamed array like this one.
-        if base.text == "__builtin_va_list":
-            pass
-        elif self.chance(16):
+        if self.chance(16):
+            # Of integers only: of other types gcc has its moods. Of a packed enum it drops the attribute, and
+            # __builtin_va_list it changes for good.
             self.note("attribute in parentheses")
-            return f"{extension}{base.text} ({self.attribute()} {name});"
-        elif self.chance(16):
+            return f"{extension}{self.pick(self.integers).text} ({self.attribute()} {name});"
+        if self.chance(16):
             self.note("attribute after *")
             return f"{extension}{base.text} *{self.attribute()} {name};"
         declarator = self.declarator(name, base)
@@ -583,7 +589,7 @@ class _Writer:
                     _Type(name))
         if kind == 7:
             self.note("typedef with a mode")
-            base, modes = self.pick(_MODES)
+            base, modes = self.pick(self.modes)
             mode = self.pick(modes)
             bits = _MODE_BITS.get(mode, self.long_bits) if base in ("int", "unsigned") else 0
             return f"typedef {base} {name} __attribute__((mode({mode})));", _Type(name, bits=bits)

@@ -47,8 +47,8 @@ _BUILTINS_SINCE = {
 class Compiler:
     """GCC of one version for one target.
 
-    target: one of TARGETS or a variant of it (see `record_layout.abi`); version: (major, minor, patch level); kernel: with the options that kernels are built with;
-    char_unsigned: -funsigned-char (kernels from 6.2 on).
+    target: one of TARGETS or a variant of one; version: (major, minor, patch level); kernel: with the options that
+    kernels are built with; char_unsigned: -funsigned-char (kernels from 6.2 on).
     """
 
     def __init__(self, target="x86_64", version=(12, 2, 0), kernel=False, char_unsigned=None):

@@ -38,6 +38,13 @@ class KernelHeaders(Headers):
         self._config = config
         self._bounds = bounds
 
+    def find(self, kind, spelled, including, place=-1):
+        key = (kind, spelled, including.rpartition("/")[0] if kind == '"' else place if "next" in kind else None)
+        found = self._pre_ast.found
+        if key not in found:
+            found[key] = super().find(kind, spelled, including, place)
+        return found[key]
+
     def exists(self, path):
         return path in self._pre_ast.files or path in self._generated
 
