@@ -31,6 +31,7 @@ class PreAst:
         self.header = header
         self.files = files
         self.digest = digest
+        self.found = {}  # what an #include means, for those who look it up again and again
         self._checked = set()
 
     def program(self, path):

@@ -123,29 +123,39 @@ class MacroTable:
         self.history = {}
         self.builtins = {}
         self._pushed = {}
+        self._macros = {}
         self._disabled = set()
         self._when = NOW
 
     def define(self, name, parameters, body):
         """#define: `parameters` is None for an object-like macro."""
-        self._record(name, Macro(name, parameters, body))
+        self.record(name, (None, name, parameters, body))
 
     def undefine(self, name):
         """#undef."""
         if name in self.current:
-            self._record(name, None)
+            self.record(name, None)
+            del self.current[name]
 
-    def _record(self, name, macro):
-        entry = (self.moment, macro)
+    def record(self, name, definition):
+        """Enters a definition, an item of a program (see `pre_ast.program`), or None for the end of one.
+
+        Most macros are never used: a Macro is made of a definition when it is first looked up.
+        """
         past = self.history.get(name)
         if past is None:
-            self.history[name] = [entry]
+            self.history[name] = [(self.moment, definition)]
         else:
-            past.append(entry)
+            past.append((self.moment, definition))
+        self.current[name] = definition
+
+    def _macro(self, definition):
+        if definition is None:
+            return None
+        macro = self._macros.get(id(definition))  # the history keeps the definition, and so its id
         if macro is None:
-            del self.current[name]
-        else:
-            self.current[name] = macro
+            macro = self._macros[id(definition)] = Macro(*definition[1:])
+        return macro
 
     def define_builtin(self, name, function):
         """A name that the preprocessor itself answers: function(reader) -> tokens."""
@@ -159,25 +169,27 @@ class MacroTable:
     def pop(self, name):
         """#pragma pop_macro."""
         if self._pushed.get(name):
-            macro = self._pushed[name].pop()
-            if macro is not None or name in self.current:
-                self._record(name, macro)
+            definition = self._pushed[name].pop()
+            if definition is not None:
+                self.record(name, definition)
+            else:
+                self.undefine(name)
 
     def lookup(self, name, moment=NOW):
         """The macro of that name at that moment, or None."""
         if moment is NOW:
-            return self.current.get(name)
+            return self._macro(self.current.get(name))
         past = self.history.get(name)
         if not past:
             return None
         if len(past) == 1:
-            return past[0][1] if past[0][0] < moment else None
+            return self._macro(past[0][1]) if past[0][0] < moment else None
         index = bisect_left(past, moment, key=_moment) if _BISECT_HAS_KEY else bisect_left([e[0] for e in past], moment)
-        return past[index - 1][1] if index else None
+        return self._macro(past[index - 1][1]) if index else None
 
-    def is_macro(self, name, moment=NOW):
-        """Whether the preprocessor would replace that name."""
-        return self.lookup(name, moment) is not None
+    def definitions(self, name):
+        """Every macro that name ever was."""
+        return [self._macro(definition) for _, definition in self.history.get(name, ()) if definition is not None]
 
     def expand(self, segments):
         """Expands a run of text.

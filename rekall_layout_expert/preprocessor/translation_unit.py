@@ -62,6 +62,7 @@ class TranslationUnit:
         self.paths = []  # of the files entered, in order, each once
         self._seen = set()
         self._once = set()
+        self._guards = {}  # {path: the macro whose definition makes the file's whole text vanish}
         self._stack = []  # of OpenFile
         self._pending = None
         self._depth = 0
@@ -97,15 +98,17 @@ class TranslationUnit:
         )
 
     def _enter(self, path, place):
-        if path in self._once:
+        if path in self._once or self._guards.get(path) in self.macros.current:
             return
         if len(self._stack) >= _MOST_NESTED_INCLUDES:
             raise LayoutExpertError("%s: #include nested too deeply" % path)
         if path not in self._seen:
             self._seen.add(path)
             self.paths.append(path)
+        program = self.headers.program(path)
+        self._guards[path] = _guard(program)
         self._stack.append(OpenFile(path, place, len(self._stack)))
-        self._run(self.headers.program(path))
+        self._run(program)
         self._stack.pop()
 
     def _run(self, program):
@@ -116,7 +119,7 @@ class TranslationUnit:
                 self._add_text(item)
             elif kind == DEFINE:
                 macros.moment += 1
-                macros.define(item[1], item[2], item[3])
+                macros.record(item[1], item)
             elif kind == IF:
                 for condition, body in item[1]:
                     if not condition or self._holds(condition):
@@ -249,6 +252,14 @@ class TranslationUnit:
         if literal[-1:] != '"' or reader.next_token() != ")":
             raise LayoutExpertError("_Pragma takes a parenthesized string literal")
         return [destringized(literal)]
+
+
+def _guard(program):
+    """The include guard of a file: the name of its only, outermost #ifndef (GCC's "Once-Only Headers")."""
+    if len(program) == 1 and program[0][0] == IF and len(program[0][1]) == 1:
+        condition = program[0][1][0][0]
+        return condition[1:] if condition[:1] == "-" else None
+    return None
 
 
 def packed(pack, packs, words):

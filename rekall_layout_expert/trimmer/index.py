@@ -84,9 +84,8 @@ class DeclarationIndex:
         found = self._macros.get(name)
         if found is None:
             found = self._macros[name] = (set(), set())
-            for _, macro in self._unit.macros.history.get(name, ()):
-                if macro is not None:
-                    self._add_words(macro.body, macro.parameters or (), *found)
+            for macro in self._unit.macros.definitions(name):
+                self._add_words(macro.body, macro.parameters or (), *found)
         bare |= found[1]
         return found[0]
 
