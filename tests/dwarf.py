@@ -11,6 +11,7 @@ neither a tag nor a typedef names a member's record type, that record's members 
 """
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -56,6 +57,7 @@ def run_gcc(arguments: Sequence[str], text: str, target: str = "x86_64") -> str:
     return done.stdout
 
 
+@functools.lru_cache(maxsize=None)
 def can_compile(target: str) -> bool:
     """Whether this machine has a compiler for the target."""
     try:

@@ -28,7 +28,7 @@ ROOT = Path(rekall_layout_expert.__file__).parent / "pre_ast" / "root.c"
 PROGRAMS = Path(__file__).with_name("macros")
 INCLUDE_PATHS = [str(PROGRAMS), str(PROGRAMS / "include"), str(PROGRAMS / "later")]
 SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(32))
-EXAMPLES = 600
+EXAMPLES = 400
 
 pytestmark = pytest.mark.skipif(not can_compile("x86_64"), reason="no gcc here")
 
@@ -87,56 +87,64 @@ def test_what_gcc_refuses(text):
 NAMES = ["A", "B", "F", "G", "H"]
 
 
+@functools.lru_cache(maxsize=None)
+def integers_below(count):
+    return st.integers(0, count - 1)
+
+
 @st.composite
 def macro_programs(draw):
-    """A few macros that may name each other, and lines that invoke them."""
+    """A few macros that may name each other, and lines that invoke them, mostly with as many arguments as they take."""
+    def below(count):
+        return draw(integers_below(count))
+
     def pick(alternatives):
-        return alternatives[draw(st.integers(0, len(alternatives) - 1))]
+        return alternatives[below(len(alternatives))]
 
     def body(parameters, variadic):
-        words, previous = [], ""
-        for _ in range(draw(st.integers(0, 7))):
-            choices = ["x", "1"] + NAMES + parameters * 3 + ["(", ")", ",", "F(", "G(", "+", "-", "\"s\"", ".", "H()"]
-            if parameters:
-                choices += [f"#{pick(parameters)}", f"# {pick(parameters)}"] * 2
+        words, chain = [], False
+        for _ in range(below(8)):
+            operands = ["x", "1"] + NAMES + parameters * 3
+            others = ["F(", ")", ",", "(x)", "G(x)", "F(1)", "H()", "+", "-", "\"s\"", "F(A)", "B(x, 1)"]
+            others += [f"#{name}" for name in parameters * 2]
             if variadic:
-                choices += ["__VA_OPT__(x)", "__VA_OPT__(,)", "__VA_OPT__(__VA_ARGS__ A)", ", ## __VA_ARGS__"]
-            if words and previous != "##":
-                choices += ["##"] * 3
-            previous = pick(choices)
-            words.append(previous)
-        while words and words[-1] == "##":
-            words.pop()
-        return " ".join(words)
+                others += ["__VA_OPT__(x)", "__VA_OPT__(,)", "__VA_OPT__(__VA_ARGS__ A)", ", ## __VA_ARGS__"]
+            word = pick(operands if chain else operands + others)
+            chain = word in operands and below(4) == 3
+            words += [word, "##"] if chain else [word]
+        return " ".join(words[:-1] if chain else words)
 
-    def arguments(depth):
-        return "".join(argument(depth) for _ in range(draw(st.integers(0, 4))))
+    def words(depth, comma=","):
+        return "".join(word(depth, comma) for _ in range(below(5)))
 
-    def argument(depth):
-        choices = ["x", "1", " ", ",", ", ", "+", "\n", "\"q\"", "'c'", "y z", "/* */"] + NAMES
-        if depth:
-            choices += [f"{pick(NAMES)}{pick(['(', ' ('])}{arguments(depth - 1)})" for _ in range(2)] * 4
-            choices += [f"({arguments(depth - 1)})"]
-        return pick(choices)
+    def word(depth, comma):
+        kind = below(20) if depth else below(12)
+        if kind < 8:
+            return pick(["x", "1", " ", comma, "+", "\n", "\"q\"", "'c'", "y z", "/* */"])
+        if kind < 12:
+            return pick(NAMES)
+        if kind == 19:
+            return f"({words(depth - 1)})"
+        name = pick(NAMES)
+        arguments = [words(depth - 1, " ") for _ in lists[name] or [""]]
+        return f"{name}{pick(['', ' '])}({pick([',', ', ']).join(arguments)})"
 
+    lists = {name: pick([None, [], ["p"], ["p"], ["p", "q"], ["__VA_ARGS__"], ["p", "__VA_ARGS__"], ["p", "r..."]])
+             for name in NAMES}
     lines = []
-    for name in NAMES:
-        parameters = pick([None, [], ["p"], ["p"], ["p", "q"], ["__VA_ARGS__"], ["p", "__VA_ARGS__"]])
-        variadic = bool(parameters) and parameters[-1] == "__VA_ARGS__"
+    for name, parameters in lists.items():
         if parameters is None:
-            listed = " "
-        elif pick([False] * 5 + [variadic]):
-            listed = f"({', '.join(parameters[:-1] + ['r...'])}) "
-            parameters, variadic = parameters[:-1] + ["r"], False
-        else:
-            listed = f"({', '.join(parameters).replace('__VA_ARGS__', '...')}) "
-        lines.append(f"#define {name}{listed}{body(parameters or [], variadic)}")
-    for _ in range(draw(st.integers(1, 5))):
-        lines.append(" ".join(argument(3) for _ in range(draw(st.integers(1, 4)))))
-        if draw(st.integers(0, 9)) == 9:
+            lines.append(f"#define {name} {body([], False)}")
+            continue
+        listed = ", ".join(parameters).replace("__VA_ARGS__", "...")
+        lines.append(f"#define {name}({listed}) " +
+                     body([parameter.rstrip(".") for parameter in parameters], "__VA_ARGS__" in parameters))
+    for _ in range(1 + below(5)):
+        lines.append(" ".join(words(3) for _ in range(1 + below(4))))
+        if below(10) == 9:
             name = pick(NAMES)
             lines.append(f"#undef {name}")
-            if draw(st.booleans()):
+            if below(2):
                 lines.append(f"#define {name} {body([], False)}")
     return "\n".join(lines) + "\n"
 
