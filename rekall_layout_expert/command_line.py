@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.errors import LayoutExpertError, printable
 from rekall_layout_expert.version import VERSION
 
 _EPILOG = """examples:
@@ -82,7 +82,7 @@ def _parser():
 
 
 def _log(text):
-    print("%s %s" % (time.strftime("%H:%M:%S"), text), file=sys.stderr)
+    print("%s %s" % (time.strftime("%H:%M:%S"), printable(text)), file=sys.stderr)
 
 
 def _build_pre_ast(options):

@@ -27,7 +27,13 @@ class LayoutExpertError(Exception):
             parts.append("looked at: " + ", ".join(self.looked_at))
         if self.next_step:
             parts.append(self.next_step)
-        # File names and excerpts come from evidence: no line break or control character of theirs
-        # may reach the terminal.
-        line = " ".join("; ".join(parts).split())
-        return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+        return printable("; ".join(parts))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, fit for a terminal.
+
+    File names and excerpts come from evidence: no line break or control character of theirs may reach the terminal.
+    """
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)

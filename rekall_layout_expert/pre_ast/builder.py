@@ -54,6 +54,10 @@ def _build(tree, arch, root, progress):
         ROOT: _existing_includes(compile_program(root_text, ROOT, prune=True), headers),
         BOUNDS: _existing_includes(compile_program(bounds_source(headers), BOUNDS), headers),
     }
+    if not any(item[0] in (INCLUDE, TEXT) for item in _items(files[ROOT])):
+        raise LayoutExpertError(
+            "%s includes nothing that the header tree has" % (root or "the built-in root"), looked_at=headers.roots
+        )
     # Old kernels choose the compiler's header by a computed #include.
     pending = [ROOT, BOUNDS] + headers.forced() + headers.list("include/linux", "-gcc.h")
     pending += [path for digit in "345" for path in headers.list("include/linux", "-gcc%s.h" % digit)]
@@ -70,8 +74,6 @@ def _build(tree, arch, root, progress):
                 found = headers.find(kind, spelled, path, place)
                 if found is not None and found[0] not in files:
                     pending.append(found[0])
-    if len(files) < 3:
-        raise LayoutExpertError("%s: the root reaches no header" % tree, looked_at=headers.roots)
     _mark_opaque(files)
     _drop_objects(files, headers)
     header = {

@@ -11,12 +11,15 @@ import zlib
 from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded, write_atomically
-from rekall_layout_expert.pre_ast.model import FORMAT, PreAst
+from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
 
 _MAGIC = b"layout-expert pre-ast "
 _SIZE_LIMIT = 64 << 20
 _UNPACKED_LIMIT = 256 << 20
-_REQUIRED = {"version": str, "arch": str, "source": str, "search_path": list, "forced": list, "options": dict}
+_TEXTS = ("version", "arch", "source")
+_TEXTS_OR_NONE = ("release", "common")
+_LISTS_OF_PATHS = ("search_path", "forced", "generated")
+_OPTIONS = {"standard": str, "char_unsigned": bool, "ms_extensions": bool}
 
 
 def digest_of(pre_ast):
@@ -62,12 +65,26 @@ def loads(data, source):
             raise LayoutExpertError("%s unpacks to more than %d MB" % (source, _UNPACKED_LIMIT >> 20))
         with held_off():
             header, files = json.loads(content)
-        good = isinstance(files, dict) and all(isinstance(header[key], type_) for key, type_ in _REQUIRED.items())
-    except (zlib.error, ValueError, TypeError, KeyError, RecursionError):
+        good = _is_good(header, files)
+    except (zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         good = False
     if not good:
         raise LayoutExpertError("%s is damaged" % source, next_step="get or build it again")
     return PreAst(header, files, hashlib.sha256(content).hexdigest())
+
+
+def _is_good(header, files):
+    """Whether header and files have the form that `model.PreAst` describes; KeyError and TypeError say no, too."""
+    lists = [header[key] for key in _LISTS_OF_PATHS]
+    return (
+        all(isinstance(header[key], str) for key in _TEXTS)
+        and all(header[key] is None or isinstance(header[key], str) for key in _TEXTS_OR_NONE)
+        and all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in lists)
+        and all(isinstance(header["options"][key], type_) for key, type_ in _OPTIONS.items())
+        and all(isinstance(program, list) for program in files.values())
+        and {ROOT, BOUNDS} <= files.keys()
+        and set(header["forced"]) <= files.keys() | set(header["generated"])
+    )
 
 
 def read_pre_ast(path):

@@ -14,6 +14,8 @@ from bisect import bisect_left
 from rekall_layout_expert.c_tokens import Painted, Pragma, is_identifier, tokenize, tokenize_spelling
 from rekall_layout_expert.errors import LayoutExpertError
 
+# So many tokens may come out of macros in one run of text: a hundred times what the largest declaration of a kernel takes.
+_MOST_TOKENS = 10000000
 NOW = None  # the moment after everything seen so far
 _OMITTED = ()  # the variable arguments that an invocation leaves out, which are not the same as empty ones
 
@@ -126,6 +128,7 @@ class MacroTable:
         self._macros = {}
         self._disabled = set()
         self._when = NOW
+        self._tokens_left = 0
 
     def define(self, name, parameters, body):
         """#define: `parameters` is None for an object-like macro."""
@@ -201,6 +204,7 @@ class MacroTable:
         if all(self.history.keys().isdisjoint(tokens) for tokens, *_ in segments):
             return [token for tokens, *_ in segments for token in tokens]
         previous, disabled = self._when, self._disabled
+        self._tokens_left = _MOST_TOKENS
         self._disabled = set()
         try:
             return _Reader(self, segments).run()
@@ -289,7 +293,11 @@ class _Reader:
             tokens = _stripped(tokens)  # white space around a replacement is what stood around the name
         self.stack.append((self.tokens, self.position, self.macro))
         self.tokens, self.position, self.macro = tokens, 0, macro
-        self.table._disabled.add(macro.name)
+        table = self.table
+        table._disabled.add(macro.name)
+        table._tokens_left -= len(tokens)
+        if table._tokens_left < 0:
+            raise LayoutExpertError("the macro %s expands to more than %d tokens" % (macro.name, _MOST_TOKENS))
 
     def _leave(self):
         """Goes back to the list below, or on to the next segment; False at the end of everything."""

@@ -86,8 +86,11 @@ class TranslationUnit:
             name, parenthesis, parameters = name.partition("(")
             self.macros.define(name, parameters.rstrip(")").split(",") if parenthesis else None, str(body))
         self.macros.moment += 1
-        for path in tuple(forced) + (root,):
-            self._enter(path, -1)
+        try:
+            for path in tuple(forced) + (root,):
+                self._enter(path, -1)
+        except RecursionError:
+            raise LayoutExpertError("%s: conditionals are nested too deeply" % self._stack[-1].path) from None
         self._flush()
 
     def expand(self, declaration):

@@ -177,5 +177,5 @@ def _quietly(function, argument):
     """Calls `function`; what is not known is reported when it is laid out."""
     try:
         function(argument)
-    except (NotKnown, NotConstant, SyntaxProblem):
+    except (NotKnown, NotConstant, SyntaxProblem, RecursionError):
         pass

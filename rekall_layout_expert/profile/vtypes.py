@@ -87,12 +87,14 @@ class Vtypes:
                 continue
             name = self._name(record, name)
             try:
-                layout = self.layouts.record(record)
+                members, needed = self._members(self.layouts.record(record), name)
             except NotKnown as error:
                 self.left_out[name] = str(error)
                 continue
-            members, needed = self._members(layout, name)
-            self.structs[name] = [layout.size // 8, members]
+            except RecursionError:
+                self.left_out[name] = "its members' types are nested too deeply"
+                continue
+            self.structs[name] = [self.layouts.record(record).size // 8, members]
             pending += needed
 
     def _name(self, record, suggestion):
