@@ -414,6 +414,8 @@ def test_profile_written_by_the_plugin_is_one_that_rekall_loads(home, image, mad
     (("--config_file_path", "/nowhere/config", "--system", "/nowhere/map", "--output", "profile.json"),
      "cannot read /nowhere/config"),
     (("-f", "other.raw"), "config.*--system"),
+    (("-f", "missing.raw"), "cannot read missing.raw"),
+    (("--structs", "task_struct"), "chosen structs.*--output"),
 ])
 def test_plugin_that_fails_says_so_in_one_line(home, tmp_path, arguments, message):
     (tmp_path / "other.raw").write_bytes(b"x" * 8192)

@@ -55,6 +55,9 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         dict(name="detail"),
     ]
 
+    # Where the profile is to be written; None to store it in the repository.
+    _output = None
+
     def column_types(self):
         return dict(stage="", seconds=0.0, what="", detail="")
 
@@ -83,6 +86,10 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         yield from stages.passed
 
     def _run(self, stages: Stages) -> None:
+        structs = self.plugin_args.structs
+        if not self._output and structs not in ("rekall", "all"):
+            raise LayoutExpertError("a profile of chosen structs would not do for Rekall's plugins and is not stored",
+                                    next_step="write it to a file with --output")
         options = Named.in_options(self.session)
         named = Named(*(getattr(self.plugin_args, name) or option for name, option in options._asdict().items()))
         memory = self._memory()
@@ -97,7 +104,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             subject = _named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
             stages.done("kernel", subject.kernel.release, subject.config.source)
         repositories = local_repositories(self.session)
-        data = make(subject, repositories, stages, self.plugin_args.structs, self.plugin_args.build)
+        data = make(subject, repositories, stages, structs, self.plugin_args.build)
         if self._output:
             write_atomically(self._output, json.dumps(data, sort_keys=True).encode("ascii"))
             stages.done("written", self._output, "")
@@ -108,8 +115,12 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             stages.done("stored", name, store_profile(self.session, repositories, name, data) or "not stored")
 
     def _memory(self):
-        if self.session.GetParameter("filename") and not self.session.physical_address_space:
+        """Rekall's physical address space of the image or of /proc/kcore; None if -f was not given."""
+        filename = self.session.GetParameter("filename")
+        if filename and not self.session.physical_address_space:
             self.session.plugins.load_as().GetPhysicalAddressSpace()
+            if not self.session.physical_address_space:
+                raise LayoutExpertError(f"cannot read {filename} as an image of memory")
         return self.session.physical_address_space
 
 
