@@ -459,11 +459,15 @@ class Parser:
                     found.append((str(name), arguments))
         return found
 
+    # The walk has made every pack absolute: pack() or pack(number).
     def _pragma(self):
-        words = self.tokens[self.position].replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
+        text = self.tokens[self.position]
         self.position += 1
-        if words[:1] == ["pack"]:
-            self.pack = self.scope.packed(self.pack, words)
+        if text.startswith("pack"):
+            value = text[5:-1]
+            if value and not value.isdigit():
+                raise SyntaxProblem("#pragma %s comes out of a macro" % text)
+            self.pack = int(value) if value else None
 
     def _peek(self, ahead=0):
         position = self.position + ahead

@@ -9,7 +9,6 @@ others.
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.declarations import Parser, SyntaxProblem
 from rekall_layout_expert.parser.types import Attributed, Enum, Named, Record
-from rekall_layout_expert.preprocessor.translation_unit import packed
 
 
 class NotKnown(Exception):
@@ -32,7 +31,6 @@ class Scope:
         self.objects = {}
         self.problems = []  # (declaration, reason)
         self._read = set()
-        self._packs = []
 
     # What the parser declares:
 
@@ -60,9 +58,6 @@ class Scope:
             if self.enumerators.get(name) is enum:
                 del self.enumerators[name]
 
-    def packed(self, pack, words):
-        return packed(pack, self._packs, words)
-
     # What the layout asks for:
 
     def complete(self, type_):
@@ -87,6 +82,10 @@ class Scope:
         if name not in self.tags and not self.index.candidates("." + name) and self.is_typedef(name):
             return Named(name)
         return self.find_tag(name)
+
+    def is_tag(self, name):
+        """Whether some declaration may declare that tag."""
+        return name in self.tags or bool(self.index.candidates("." + name))
 
     def is_typedef(self, name):
         """Whether that ordinary name is a typedef name."""
@@ -134,6 +133,15 @@ class Scope:
         while isinstance(type_, (Named, Attributed)):
             type_ = self.typedefs.get(type_.name) if isinstance(type_, Named) else type_.target
         return isinstance(type_, Record) and type_.tag is None and type_.fields is not None
+
+    def broken_records(self):
+        """{name: reason} of what stood in declarations that were not understood, and is declared nowhere else."""
+        broken = {}
+        for declaration, reason in self.problems:
+            for name in declaration.names:
+                if not self._is_declared(name):
+                    broken[name.lstrip(".")] = "%s:%d: %s" % (declaration.path, declaration.line, reason)
+        return broken
 
     def _look_for(self, name):
         for declaration in self.index.candidates(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import time
 from typing import List, Optional, Tuple
 
+from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.subject import Subject
 from rekall_layout_expert.supply.repository import DirectoryRepository
@@ -39,15 +40,9 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     tree: the headers or source to build the Pre-AST from; None to look for one.
     """
     # The core takes a while to import, and most starts of Rekall do not need it.
-    from rekall_layout_expert import build_pre_ast, make_profile
-    from rekall_layout_expert.supply import find_pre_ast
+    from rekall_layout_expert import make_profile
 
-    if tree:
-        pre_ast, how = build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}"
-    else:
-        pre_ast, how = find_pre_ast(subject.kernel, subject.config.architecture, named=subject.pre_ast,
-                                    repositories=repositories, keep=repositories[-1] if repositories else None,
-                                    progress=stages.report)
+    pre_ast, how = _pre_ast(subject, repositories, stages, tree)
     stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
     symbols = subject.symbols
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
@@ -57,3 +52,21 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
                 f"{len(profile['$CONSTANTS'])} constants, {left_out} structs left out")
     return profile
+
+
+def _pre_ast(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, tree: Optional[str]):
+    """The Pre-AST, and one line on where it is from."""
+    from rekall_layout_expert import build_pre_ast, read_pre_ast
+    from rekall_layout_expert.supply import find_pre_ast
+
+    if subject.kernel.banner:
+        return find_pre_ast(subject.kernel, subject.config.architecture, named=None if tree else subject.pre_ast,
+                            repositories=() if tree else repositories, header_trees=[tree] if tree else None,
+                            keep=repositories[-1] if repositories else None, progress=stages.report)
+    # Of a kernel that only its files tell of nobody knows the release that others would have to match.
+    if tree:
+        return build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}"
+    if subject.pre_ast:
+        return read_pre_ast(subject.pre_ast), f"named by the user, {subject.pre_ast}"
+    raise LayoutExpertError(f"nothing tells which kernel {subject.config.source} is of",
+                            next_step="name its Pre-AST with --pre_ast, or its headers with --build")

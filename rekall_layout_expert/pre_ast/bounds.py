@@ -10,6 +10,7 @@ only the conditions that kernel/bounds.c puts around some of them are not in it,
 import re
 
 PREFIX = "bound_of__"
+UNKNOWN_PREFIX = "unknown_bound_of__"
 
 _DEFINE = re.compile(r"\bDEFINE\s*\(\s*(\w+)\s*,(.*)\)\s*;")
 _COMMENTED = re.compile(r"^#define\s+(\w+)\s+\S+\s*/\*(.*?)\*/", re.M)
@@ -24,7 +25,10 @@ _CONDITIONS = {
 
 
 def bounds_source(tree):
-    """C text with an enumerator ``bound_of__SYMBOL`` for each symbol of the tree's bounds.h."""
+    """C text with an enumerator ``bound_of__SYMBOL`` for each symbol of the tree's bounds.h.
+
+    One whose expression the tree does not tell for a config is ``unknown_bound_of__SYMBOL`` there.
+    """
     if tree.has("kernel/bounds.c"):
         return _from_source(tree.text("kernel/bounds.c"))
     if tree.has("include/generated/bounds.h"):
@@ -56,8 +60,9 @@ def _from_header(text):
             continue
         expression = expression.strip()
         if expression == otherwise:  # the flavour's own config took the #else: its comment is no formula
-            continue
-        lines += ["#ifdef " + condition, _enumerator(symbol, expression)]
+            lines += ["#ifdef " + condition, "enum { %s%s };" % (UNKNOWN_PREFIX, symbol)]
+        else:
+            lines += ["#ifdef " + condition, _enumerator(symbol, expression)]
         if otherwise is not None:
             lines += ["#else", _enumerator(symbol, otherwise)]
         lines.append("#endif")

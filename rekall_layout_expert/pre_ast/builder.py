@@ -14,9 +14,10 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.pre_ast.bounds import bounds_source
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
-from rekall_layout_expert.pre_ast.program import C_KEYWORDS, DEFINE, ENDS, IF, INCLUDE, OPAQUE, TEXT, compile_program
+from rekall_layout_expert.pre_ast.program import C_KEYWORDS, DEFINE, EAGER, ENDS, IF, INCLUDE, OPAQUE, TEXT, compile_program
 from rekall_layout_expert.pre_ast.storage import digest_of
 from rekall_layout_expert.pre_ast.tree import KernelTree
+from rekall_layout_expert.preprocessor.headers import missing
 
 _BUILT_IN_ROOT = os.path.join(os.path.dirname(__file__), "root.c")
 _ROOT_LIMIT = 16 << 20
@@ -51,7 +52,7 @@ def _build(tree, arch, root, progress):
     progress("LOADING %s: kernel %s, %s" % (headers.roots[-1], headers.version, headers.kind))
     root_text = read_bounded(root or _BUILT_IN_ROOT, _ROOT_LIMIT).decode("utf-8", "replace")
     files = {
-        ROOT: _existing_includes(compile_program(root_text, ROOT, prune=True), headers),
+        ROOT: _root_program(root_text, headers, is_built_in=root is None),
         BOUNDS: _existing_includes(compile_program(bounds_source(headers), BOUNDS), headers),
     }
     if not any(item[0] in (INCLUDE, TEXT) for item in _items(files[ROOT])):
@@ -69,12 +70,8 @@ def _build(tree, arch, root, progress):
             files[path] = headers.program(path)
         for kind, spelled in _includes(files[path]):
             # Where on the search path a file stands is only known in the walk: #include_next may mean any that follows.
-            places = range(len(headers.search_path)) if kind.startswith("next") else (-1,)
-            for place in places:
-                found = headers.find(kind, spelled, path, place)
-                if found is not None and found[0] not in files:
-                    pending.append(found[0])
-    _mark_opaque(files)
+            pending += [found for found in _targets((INCLUDE, kind, spelled), path, headers) if found not in files]
+    _mark_callers(files)
     _drop_objects(files, headers)
     header = {
         "format": FORMAT,
@@ -87,6 +84,7 @@ def _build(tree, arch, root, progress):
         "forced": headers.forced(),
         "options": _compiler_options(headers.makefile),
         "generated": sorted(headers.generated),
+        "unknown": headers.unknown_macros(),
     }
     pre_ast = PreAst(header, files)
     pre_ast.digest = digest_of(pre_ast)
@@ -102,6 +100,17 @@ def _compiler_options(makefile):
         "char_unsigned": "-funsigned-char" in makefile,
         "ms_extensions": bool(re.search(r"^\s*KBUILD_CFLAGS.*-fms-extensions", makefile, re.M)),
     }
+
+
+def _root_program(text, headers, is_built_in):
+    """The root's program.  The built-in root serves all kernels, so it may include what this one has not got."""
+    program = compile_program(text, ROOT, prune=True)
+    if is_built_in:
+        return _existing_includes(program, headers)
+    for item in program:
+        if item[0] == INCLUDE and item[1] and headers.find(item[1], item[2], ROOT) is None:
+            raise missing(item[2], "the root", headers.search_path)
+    return program
 
 
 def _existing_includes(program, headers):
@@ -137,10 +146,11 @@ def _items(program):
                 yield from _items(body)
 
 
-def _mark_opaque(files):
-    """Marks the pieces that call, however indirectly, a macro that makes declarations."""
+def _mark_callers(files):
+    """Marks the pieces that call, however indirectly, a macro that makes declarations, or one that holds _Pragma."""
     callers = {}
     makers = set()
+    pragmas = {"_Pragma"}
     without_parameters = set()
     heads = {
         item[1] for program in files.values() for item in _items(program) if item[0] == DEFINE and _HEAD.search(item[3])
@@ -155,18 +165,29 @@ def _mark_opaque(files):
                     makers.add(item[1])
                 for word in _WORD.findall(body):
                     callers.setdefault(word, set()).add(item[1])
-    pending = list(makers)
-    while pending:
-        for caller in callers.get(pending.pop(), ()):
-            if caller not in makers:
-                makers.add(caller)
-                pending.append(caller)
+    makers = _with_callers(makers, callers)
+    pragmas = _with_callers(pragmas, callers)
     for program in files.values():
         for item in _items(program):
-            if item[0] == TEXT and not makers.isdisjoint(_WORD.findall(item[2])):
-                called = set(_INVOKED.findall(item[2])) | without_parameters.intersection(_WORD.findall(item[2]))
-                if not makers.isdisjoint(called):
-                    item[4] |= OPAQUE
+            if item[0] != TEXT:
+                continue
+            words = set(_WORD.findall(item[2]))
+            called = set(_INVOKED.findall(item[2])) | without_parameters & words
+            if not makers.isdisjoint(called):
+                item[4] |= OPAQUE
+            if not pragmas.isdisjoint(called):
+                item[4] |= EAGER
+
+
+def _with_callers(names, callers):
+    """`names` and all macros that lead to them."""
+    pending = list(names)
+    while pending:
+        for caller in callers.get(pending.pop(), ()):
+            if caller not in names:
+                names.add(caller)
+                pending.append(caller)
+    return names
 
 
 def _drop_objects(files, headers):
@@ -182,9 +203,37 @@ def _drop_objects(files, headers):
             elif item[0] == DEFINE and _ASKS_FOR_TYPES.search(item[3]):
                 asked.update(_WORD.findall(item[3]))
     asked -= types
+    loose = _loose_files(files, headers)
     for path, program in files.items():
         if path not in kept_whole:
-            files[path] = _without_objects(program, asked, 0)[0]
+
+            def is_loose(item, path=path):
+                return any(target in loose for target in _targets(item, path, headers))
+
+            files[path] = _without_objects(program, asked, is_loose, 0, False)[0]
+
+
+def _targets(item, path, headers):
+    """The paths that an INCLUDE item may mean; None for a computed one."""
+    if not item[1]:
+        return [None]
+    places = range(len(headers.search_path)) if item[1].startswith("next") else (-1,)
+    found = [headers.find(item[1], item[2], path, place) for place in places]
+    return [each[0] for each in found if each is not None]
+
+
+def _loose_files(files, headers):
+    """The files that may end inside a declaration, and those that include them; None stands for any file."""
+    loose = {None}
+    includers = {}
+    for path, program in files.items():
+        if _without_objects(program, frozenset(), lambda item: False, 0, False)[1:] != (0, False):
+            loose.add(path)
+        for item in _items(program):
+            if item[0] == INCLUDE:
+                for target in _targets(item, path, headers):
+                    includers.setdefault(target, set()).add(path)
+    return _with_callers(loose, includers)
 
 
 def _only_declares_objects(item):
@@ -201,39 +250,51 @@ def _object_names(text):
     return [word for word in _NAME_OF_AN_OBJECT.findall(head) if not word.startswith("__")]
 
 
-def _without_objects(program, asked, depth):
-    """(program without the objects that nobody asks for, depth of brackets behind it)."""
+def _without_objects(program, asked, is_loose, depth, is_open):
+    """(program without the objects that nobody asks for, depth of brackets behind it, is a declaration open there?).
+
+    Only a whole declaration that stands where none is open can be dropped; is_loose(INCLUDE item): whether the file may
+    end inside a declaration.
+    """
     kept = []
-    is_open = depth > 0
-    after = depth
     for item in program:
         if item[0] == TEXT:
-            droppable = not is_open and _only_declares_objects(item)
-            after += item[3]
-            is_open = after > 0 or not item[4] & ENDS
-            if droppable and asked.isdisjoint(_object_names(item[2])) and "_Pragma" not in item[2]:
+            droppable = not is_open and not depth and _only_declares_objects(item)
+            depth = max(depth + item[3], 0)
+            is_open = depth > 0 or not item[4] & ENDS
+            if droppable and asked.isdisjoint(_object_names(item[2])):
                 continue
+        elif item[0] == INCLUDE:
+            is_open = is_open or is_loose(item)
         elif item[0] == IF:
-            branches = [(condition, _without_objects(body, asked, max(after, int(is_open)))) for condition, body in item[1]]
-            item = [IF, [[condition, body] for condition, (body, _) in branches]]
-            after += branches[0][1][1] - max(after, int(is_open))
-            is_open = after > 0
+            branches = [_without_objects(body, asked, is_loose, depth, is_open) for _, body in item[1]]
+            item = [IF, [[condition, branch[0]] for (condition, _), branch in zip(item[1], branches)]]
+            ends = [branch[1:] for branch in branches]
+            if item[1][-1][0]:  # there is no #else: perhaps none of the branches is taken
+                ends.append((depth, is_open))
+            depth = max(end[0] for end in ends)
+            is_open = any(end[1] for end in ends) or depth > 0
         kept.append(item)
-    return kept, after
+    return kept, depth, is_open
 
 
 def _included_inside(files, headers):
-    """The files that are included in the middle of a declaration, and all that they include."""
+    """The files that are included in the middle of a declaration, and all that they include.
+
+    If a computed #include stands there, that may be any file.
+    """
+    if any(not kind for program in files.values() for kind, _ in _inner_includes(program, 0)[0]):
+        return set(files)
     found = set()
     pending = [
         (kind, spelled, path) for path, program in files.items() for kind, spelled in _inner_includes(program, 0)[0]
     ]
     while pending:
         kind, spelled, path = pending.pop()
-        target = headers.find(kind, spelled, path)
-        if target is not None and target[0] in files and target[0] not in found:
-            found.add(target[0])
-            pending += [(kind, spelled, target[0]) for kind, spelled in _includes(files[target[0]])]
+        for target in _targets((INCLUDE, kind, spelled), path, headers):
+            if target in files and target not in found:
+                found.add(target)
+                pending += [(kind, spelled, target) for kind, spelled in _includes(files[target])]
     return found
 
 
@@ -243,8 +304,8 @@ def _inner_includes(program, depth):
     for item in program:
         if item[0] == TEXT:
             depth = max(depth + item[3], 0)
-        elif item[0] == INCLUDE and depth and item[1]:
-            found.append((item[1].replace("next", ""), item[2]))
+        elif item[0] == INCLUDE and depth:
+            found.append((item[1], item[2]))
         elif item[0] == IF:
             inner = [_inner_includes(body, depth) for _, body in item[1]]
             found += [each for includes, _ in inner for each in includes]

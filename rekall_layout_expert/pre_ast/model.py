@@ -23,6 +23,7 @@ class PreAst:
         forced       files included before any other
         options      what the tree's Makefile gives the compiler: {"standard": "gnu11", "char_unsigned": true, …}
         generated    paths of headers that the kernel's build computes from the config
+        unknown      macros that such a header defines and that are not computed here
 
     files: {path: program}; digest: SHA-256 in hex of its content.
     """

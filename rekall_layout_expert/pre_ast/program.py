@@ -12,8 +12,9 @@ are; the first element says which:
     [INCLUDE, kind, spelled]                    kind '"', '<', 'next"', 'next<', or '' for a computed one
     [PRAGMA, text]  [ERROR, text]  [LINE, "number-of-this-line text"]
 
-`delta` is how many more brackets the piece opens than it closes, `flags` are ENDS (a declaration may end here) and
-OPAQUE (the piece may declare more than can be seen without expanding its macros).  `names` lists what the piece
+`delta` is how many more brackets the piece opens than it closes, `flags` are ENDS (a declaration may end here), OPAQUE
+(the piece may declare more than can be seen without expanding its macros) and EAGER (its macros may hold _Pragma).
+`names` lists what the piece
 declares: tags with a leading dot, typedef names and enumerators without; it may list too much and never decides
 anything but where to look first.  Whatever the cut misjudges, the pieces in their order are the header's text.
 
@@ -26,7 +27,7 @@ from rekall_layout_expert.c_tokens import is_identifier
 from rekall_layout_expert.errors import LayoutExpertError
 
 TEXT, DEFINE, UNDEF, IF, INCLUDE, PRAGMA, ERROR, LINE = range(8)
-ENDS, OPAQUE = 1, 2
+ENDS, OPAQUE, EAGER = 1, 2, 4
 
 _COMMENT_OR_LITERAL = re.compile(
     r'//(?:[^\n\\]|\\.)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*\Z', re.S
@@ -232,7 +233,9 @@ class _Compiler:
             if token in _OPEN:
                 kind = token
                 if token == "{":
-                    if pending_record is not None:
+                    if pending_record is not None and (
+                        brackets or after != ")" or self._brace_kind(outline, after) in ("record", "enum")
+                    ):
                         kind = "enum" if pending_record[0] == "enum" else "record"
                         tags = [each for each in pending_record[1:] if not each.startswith("__")]
                         names += ["." + each for each in tags or pending_record[1:]]

@@ -18,7 +18,7 @@ _SIZE_LIMIT = 64 << 20
 _UNPACKED_LIMIT = 256 << 20
 _TEXTS = ("version", "arch", "source")
 _TEXTS_OR_NONE = ("release", "common")
-_LISTS_OF_PATHS = ("search_path", "forced", "generated")
+_LISTS_OF_TEXTS = ("search_path", "forced", "generated", "unknown")
 _OPTIONS = {"standard": str, "char_unsigned": bool, "ms_extensions": bool}
 
 
@@ -75,7 +75,7 @@ def loads(data, source):
 
 def _is_good(header, files):
     """Whether header and files have the form that `model.PreAst` describes; KeyError and TypeError say no, too."""
-    lists = [header[key] for key in _LISTS_OF_PATHS]
+    lists = [header[key] for key in _LISTS_OF_TEXTS]
     return (
         all(isinstance(header[key], str) for key in _TEXTS)
         and all(header[key] is None or isinstance(header[key], str) for key in _TEXTS_OR_NONE)

@@ -41,6 +41,7 @@ _COMPILER_HEADERS = {
     "#define va_end(v) __builtin_va_end(v)\n#define va_arg(v, l) __builtin_va_arg(v, l)\n"
     "#define va_copy(d, s) __builtin_va_copy(d, s)\n#endif\n"
 }
+_OFFSETS = re.compile(r"-offsets(_\d+)?\.[ch]\Z")
 _FORCED = ("include/linux/compiler-version.h", "include/linux/kconfig.h", "include/linux/compiler_types.h")
 
 
@@ -59,6 +60,7 @@ class KernelTree(Headers):
                 "no architecture is called %s" % arch, next_step="known are " + ", ".join(TARGETS)
             )
         self.arch = arch
+        self._found = {}
         self.source_arch = _SOURCE_ARCHITECTURE.get(arch, arch)
         self.roots, self.common = _folders(os.fspath(path))
         self.makefile = self._makefile()
@@ -107,11 +109,10 @@ class KernelTree(Headers):
         return is_generated
 
     def _find(self, path):
-        for root in self.roots:
-            full = os.path.join(root, path)
-            if os.path.isfile(full):
-                return full
-        return None
+        if path not in self._found:
+            places = (os.path.join(root, path) for root in self.roots)
+            self._found[path] = next((place for place in places if os.path.isfile(place)), None)
+        return self._found[path]
 
     def text(self, path):
         """The text of a file.  Raises LayoutExpertError."""
@@ -137,6 +138,17 @@ class KernelTree(Headers):
             if os.path.isdir(full):
                 names.update(name for name in os.listdir(full) if name.endswith(suffix))
         return [directory + "/" + name for name in sorted(names)]
+
+    def unknown_macros(self):
+        """The macros of the generated headers whose values nothing here computes: offsets in private structs."""
+        names = set()
+        for path in sorted(self.generated):
+            if _OFFSETS.search(path) and self._find(path):
+                names.update(re.findall(r"^#define\s+(\w+)[ \t]+\S", self.text(path), re.M))
+        for path in self.list("arch/%s/kernel" % self.source_arch, ".c") + self.list("kernel/sched", ".c"):
+            if _OFFSETS.search(path):
+                names.update(re.findall(r"\b(?:DEFINE|OFFSET)\s*\(\s*(\w+)\s*,", self.text(path)))
+        return sorted(names)
 
     def _makefile(self):
         for root in reversed(self.roots):

@@ -3,8 +3,8 @@ r"""The headers that a kernel's build generates, made from the host's config ins
 autoconf.h is the config itself (scripts/kconfig); timeconst.h is arithmetic on CONFIG_HZ (kernel/time/timeconst.bc);
 cpufeaturemasks.h follows from the CONFIG_X86_…_FEATURE_ symbols (arch/x86/tools/cpufeaturemasks.awk); utsrelease.h and
 compile.h hold strings.  bounds.h needs sizes and enumerators of the kernel's own types, so its values come from a first
-pass (see `profile.kernel`).  Any other generated header (asm-offsets.h, rq-offsets.h) is served without a macro: no type
-may depend on it, and one that does fails by name instead of taking another build's value.
+pass (see `profile.kernel`).  Any other generated header (asm-offsets.h, rq-offsets.h) is served empty, and its macros are
+unknown by name: no type may depend on one, and what does is refused instead of taking another build's value.
 """
 
 from math import gcd

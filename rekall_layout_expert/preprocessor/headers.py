@@ -16,7 +16,12 @@ _SIZE_LIMIT = 64 << 20
 
 
 class Headers:
-    """Files by path, each as a program (see `pre_ast.program`).  `search_path`: directories, in order."""
+    """Files by path, each as a program (see `pre_ast.program`).
+
+    search_path: directories, in order; holds_pragmas: some text may hold _Pragma without being marked EAGER.
+    """
+
+    holds_pragmas = False
 
     def __init__(self, search_path):
         self.search_path = tuple(search_path)
@@ -57,6 +62,7 @@ class DirectoryHeaders(Headers):
     def __init__(self, main, search_path):
         super().__init__(os.fspath(path) for path in search_path)
         self._programs = {self.MAIN: compile_program(main, self.MAIN)}
+        self.holds_pragmas = "_Pragma" in main
 
     def exists(self, path):
         return path in self._programs or os.path.isfile(path)
@@ -65,6 +71,7 @@ class DirectoryHeaders(Headers):
         if path not in self._programs:
             text = read_bounded(path, _SIZE_LIMIT).decode("utf-8", "surrogateescape")
             self._programs[path] = compile_program(text, path)
+            self.holds_pragmas |= "_Pragma" in text
         return self._programs[path]
 
 

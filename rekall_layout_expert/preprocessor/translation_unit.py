@@ -5,9 +5,11 @@ noted, as declarations with their moment in the macro table's history; nothing i
 costs what the directives cost, and the text is left for those who want a declaration (see `MacroTable`).
 """
 
-from rekall_layout_expert.c_tokens import Pragma
+import re
+
+from rekall_layout_expert.c_tokens import Painted, Pragma
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.pre_ast.program import DEFINE, ENDS, ERROR, IF, INCLUDE, LINE, OPAQUE, PRAGMA, TEXT, UNDEF
+from rekall_layout_expert.pre_ast.program import DEFINE, EAGER, ENDS, ERROR, IF, INCLUDE, LINE, OPAQUE, PRAGMA, TEXT, UNDEF
 from rekall_layout_expert.preprocessor.conditions import Conditions
 from rekall_layout_expert.preprocessor.headers import missing
 from rekall_layout_expert.preprocessor.macros import MacroTable, destringized
@@ -19,13 +21,16 @@ class Declaration:
     """Text up to a place where a declaration may end; usually exactly one declaration, unexpanded.
 
     pieces: [(text | Pragma, moment, line, OpenFile)]; pack: the maximum alignment in bytes that #pragma pack had set before it, or
-    None; path, line: where it begins; names: what it may declare; opaque: it may declare more.
+    None; path, line: where it begins; names: what it may declare; opaque: it may declare more; eager: its macros may
+    hold _Pragma; tokens: its expansion, where that had to be made in the walk.
     """
 
-    __slots__ = ("pieces", "pack", "path", "line", "names", "opaque")
+    __slots__ = ("pieces", "pack", "path", "line", "names", "opaque", "eager", "tokens")
 
     def __init__(self, pack, path, line):
         self.pieces = []
+        self.eager = False
+        self.tokens = None
         self.pack = pack
         self.path = path
         self.line = line
@@ -50,11 +55,13 @@ class TranslationUnit:
     """One walk.
 
     headers: a `Headers`; compiler: a `Compiler`; defines: {name: body} as -D gives them (a name may carry a parameter
-    list); forced: paths included before the root, as -include does; spelling: keep white space.
+    list); forced: paths included before the root, as -include does; unknown: macros that are defined, but nobody can
+    say how: a condition that asks for one is an error, and a declaration that uses one is refused; spelling: keep white
+    space.
     Raises LayoutExpertError for an #error, an #include that is nowhere, and malformed directives.
     """
 
-    def __init__(self, headers, compiler, root, defines=None, forced=(), spelling=False):
+    def __init__(self, headers, compiler, root, defines=None, forced=(), unknown=(), spelling=False):
         self.headers = headers
         self.macros = MacroTable(spelling)
         self.conditions = Conditions(self.macros, compiler, self._header_exists)
@@ -77,6 +84,8 @@ class TranslationUnit:
         self.macros.define_builtin("__BASE_FILE__", lambda reader: ['"%s"' % root])
         self.macros.define_builtin("__INCLUDE_LEVEL__", lambda reader: [str(self._file(reader).level)])
         self.macros.define_builtin("_Pragma", self._pragma_operator)
+        for name in unknown:
+            self.macros.define_builtin(name, _refusal(name))
         for name, parameters, body in compiler.predefined():
             self.macros.define(name, parameters, body)
         for name, body in (defines or {}).items():
@@ -95,6 +104,8 @@ class TranslationUnit:
 
     def expand(self, declaration):
         """The tokens of a declaration, macros replaced as they stood at its moment."""
+        if declaration.tokens is not None:
+            return declaration.tokens
         read = self.macros.read
         return self.macros.expand(
             [([piece[0]] if piece[0].__class__ is Pragma else read(piece[0]), *piece[1:]) for piece in declaration.pieces]
@@ -161,15 +172,19 @@ class TranslationUnit:
             declaration.names += names
         if flags & OPAQUE:
             declaration.opaque = True
+        if flags & EAGER or self.headers.holds_pragmas:
+            declaration.eager = True
         self._depth += delta
         if flags & ENDS and self._depth <= 0:
             self._flush()
 
     def _flush(self):
-        if self._pending is not None:
-            self.declarations.append(self._pending)
-            self._pending = None
+        declaration, self._pending = self._pending, None
         self._depth = 0
+        if declaration is not None:
+            self.declarations.append(declaration)
+            if declaration.eager and not self.macros.spelling:
+                self._expand_now(declaration)
 
     def _include(self, kind, spelled):
         if not kind:
@@ -210,21 +225,40 @@ class TranslationUnit:
         return reader.file() or self._stack[-1]
 
     def _pragma(self, text):
+        if self.macros.spelling:
+            self._note_pragma(text)
         words = text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
         if words == ["once"]:
             self._once.add(self._stack[-1].path)
         elif words[:1] in (["push_macro"], ["pop_macro"]) and len(words) == 4:
             self.macros.moment += 1
             (self.macros.push if words[0] == "push_macro" else self.macros.pop)(words[2].strip('"'))
-        elif words[:1] in (["GCC"], ["STDC"]) or words[:1] != ["pack"] or self._pending is not None or self.macros.spelling:
-            # Inside a declaration, and in printed text, a pragma stays where it stands.
-            if self._pending is not None or self.macros.spelling:
-                declaration = self._pending or Declaration(self._pack, self._stack[-1].path, 0)
-                declaration.pieces.append((Pragma(text), self.macros.moment + 1, 0, self._stack[-1]))
-                if self._pending is None:
-                    self.declarations.append(declaration)
-        else:
-            self._pack = packed(self._pack, self._packs, words)
+        elif words[:1] == ["pack"]:
+            self._pack = packed(self._pack, self._packs, text)
+            if self._pending is not None and not self.macros.spelling:
+                self._note_pragma(pack_pragma(self._pack))
+        elif words[:1] == ["scalar_storage_order"]:
+            raise LayoutExpertError("%s: #pragma %s is not understood" % (self._stack[-1].path, text))
+
+    def _note_pragma(self, text):
+        """Lets a pragma travel with the text, at its place."""
+        declaration = self._pending or Declaration(self._pack, self._stack[-1].path, 0)
+        declaration.pieces.append((Pragma(text), self.macros.moment + 1, 0, self._stack[-1]))
+        if self._pending is None:
+            self.declarations.append(declaration)
+
+    def _expand_now(self, declaration):
+        """Expands a declaration whose macros may hold _Pragma, which rules over all that follows."""
+        declaration.tokens = tokens = []
+        for token in self.expand(declaration):
+            if token.__class__ is Pragma:
+                words = token.split("(")[0].split()
+                if words == ["pack"]:
+                    self._pack = packed(self._pack, self._packs, token)
+                    token = Pragma(pack_pragma(self._pack))
+                else:
+                    self._pragma(token)
+            tokens.append(token)
 
     def text_tokens(self):
         """The tokens of all text, white space and pragmas among them, macros replaced (with `spelling`)."""
@@ -243,6 +277,8 @@ class TranslationUnit:
         self._printed += self.macros.expand(segments)
 
     def _next_count(self, reader):
+        if not self.macros.spelling and reader.file() is not None:
+            return [Painted("__COUNTER__")]  # declarations are not expanded in the text's order: no number is right
         if self.macros.spelling and reader.file() is None:
             self._print()  # a directive counts after the text before it
         self._counter += 1
@@ -257,6 +293,13 @@ class TranslationUnit:
         return [destringized(literal)]
 
 
+def _refusal(name):
+    def refuse(reader):
+        raise LayoutExpertError("the value of %s, which the kernel's build computes, is not known" % name)
+
+    return refuse
+
+
 def _guard(program):
     """The include guard of a file: the name of its only, outermost #ifndef (GCC's "Once-Only Headers")."""
     if len(program) == 1 and program[0][0] == IF and len(program[0][1]) == 1:
@@ -265,24 +308,45 @@ def _guard(program):
     return None
 
 
-def packed(pack, packs, words):
+_PACK = re.compile(
+    r"pack\s*\(\s*(?:(push)\b\s*(?:,\s*([^\W\d]\w*)\s*)?(?:,\s*(\w+)\s*)?|(pop)\b\s*(?:,\s*([^\W\d]\w*)\s*)?|(\w+)\s*)?\)"
+)
+
+
+def packed(pack, packs, text):
     """The maximum alignment in bytes (None: none) after ``#pragma pack``.
 
-    pack: the one before; packs: the stack of those pushed, changed in place; words: the pragma's words.
-    GCC's "Structure-Layout Pragmas".
+    pack: the one before; packs: the stack of (identifier, value) pushed, changed in place; text: the pragma's.
+    What GCC ignores with a warning is ignored (GCC's "Structure-Layout Pragmas", c-pragma.cc).
     """
-    arguments = [word for word in words[1:] if word not in "(),"]
-    if arguments[:1] == ["push"]:
-        packs.append(pack)
-        arguments = arguments[1:]
-    elif arguments[:1] == ["pop"]:
-        return packs.pop() if packs else None
-    elif not arguments:
-        return None
-    if not arguments:
+    match = _PACK.match(text.strip())
+    if not match:
         return pack
-    try:
-        value = int(arguments[-1], 0)
-    except ValueError:
+    push, push_name, push_value, pop, pop_name, value = match.groups()
+    if pop:
+        if pop_name and all(name != pop_name for name, _ in packs):
+            return pack
+        while packs:
+            name, pack = packs.pop()
+            if not pop_name or name == pop_name:
+                break
         return pack
-    return value or None if value in (0, 1, 2, 4, 8, 16) else pack
+    value = push_value if push else value
+    if value is None:
+        number = pack if push else None
+    else:
+        try:
+            number = int(value, 8 if value[0] == "0" and value.isdigit() else 0)
+        except ValueError:
+            return pack
+        if number not in (0, 1, 2, 4, 8, 16):
+            return pack
+        number = number or None
+    if push:
+        packs.append((push_name, pack))
+    return number
+
+
+def pack_pragma(pack):
+    """The text of a pragma that sets a maximum alignment, whatever was set before."""
+    return "pack(%s)" % (pack or "")

@@ -7,7 +7,7 @@ the same Pre-AST, the first of which only reaches the few headers that kernel/bo
 from rekall_layout_expert.c_integers import NotConstant
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.scope import NotKnown, Scope
-from rekall_layout_expert.pre_ast.bounds import PREFIX
+from rekall_layout_expert.pre_ast.bounds import PREFIX, UNKNOWN_PREFIX
 from rekall_layout_expert.pre_ast.model import BOUNDS, ROOT
 from rekall_layout_expert.preprocessor.compiler import Compiler
 from rekall_layout_expert.preprocessor.generated import generated_program
@@ -77,6 +77,7 @@ class Kernel:
         self._shuffled = any(config.values.get(symbol) == "y" for symbol in _RANDSTRUCT)
         self._abi = find_abi(self.compiler.target)
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
+        self._unknown = list(pre_ast.header["unknown"])
         self.unit = self._walk(ROOT, self._bounds(), spelling)
 
     def read_types(self):
@@ -91,7 +92,7 @@ class Kernel:
     def _walk(self, root, bounds, spelling=False):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)
         return TranslationUnit(
-            headers, self.compiler, root, self._defines(), self.pre_ast.header["forced"], spelling=spelling
+            headers, self.compiler, root, self._defines(), self.pre_ast.header["forced"], self._unknown, spelling
         )
 
     def _compiler(self):
@@ -142,6 +143,8 @@ class Kernel:
         bounds = {}
         for declaration in unit.declarations:
             for name in declaration.names:
+                if name.startswith(UNKNOWN_PREFIX):
+                    self._unknown.append(name[len(UNKNOWN_PREFIX) :])
                 if name.startswith(PREFIX):
                     try:
                         bounds[name[len(PREFIX) :]] = layouts.constants.value([name])
@@ -153,14 +156,14 @@ class Kernel:
 
 
 def check_fit(pre_ast, config):
-    """Raises LayoutExpertError for a config of another architecture or series than the Pre-AST's."""
+    """Raises LayoutExpertError for a config of another architecture or version than the Pre-AST's."""
     arch = pre_ast.header["arch"]
     if config.architecture is not None and config.architecture != arch:
         raise LayoutExpertError(
             "%s is a config for %s, the Pre-AST is for %s" % (config.source, config.architecture, arch),
             next_step="use the Pre-AST that was built with --arch %s" % config.architecture,
         )
-    if config.release and _version_numbers(config.release)[:2] != _version_numbers(pre_ast.header["version"])[:2]:
+    if config.release and _version_numbers(config.release)[:3] != _version_numbers(pre_ast.header["version"])[:3]:
         raise LayoutExpertError(
             "%s is a config of kernel %s, the Pre-AST is of kernel %s"
             % (config.source, config.release, pre_ast.header["version"]),

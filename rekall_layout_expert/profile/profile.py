@@ -55,6 +55,9 @@ def _profile(pre_ast, config, symbols, structs, stages):
         vtypes.add_named(name)
     constants = _constants(symbols) if symbols else {}
     offer_rekall_names(vtypes.structs, constants)
+    if structs == "all":
+        for name, reason in kernel.scope.broken_records().items():
+            vtypes.left_out.setdefault(name, reason)
     left_out = {name: reason for name, reason in vtypes.left_out.items() if name not in vtypes.structs and name not in SOURCES}
     stages.done("GENERATED %d structs" % len(vtypes.structs))
     return {

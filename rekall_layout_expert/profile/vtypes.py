@@ -101,7 +101,7 @@ class Vtypes:
         name = self._names.get(record)
         if name is None:
             name = record.tag or suggestion
-            if record.tag is None and (name in self._taken or name in self.layouts.scope.tags):
+            if record.tag is None and (name in self._taken or self.layouts.scope.is_tag(name)):
                 number = 2
                 while "%s_%d" % (name, number) in self._taken:
                     number += 1

@@ -36,6 +36,10 @@ class Abi:
         """
         return alignment
 
+    def vector_alignment(self, size):
+        """The alignment of a vector of that size."""
+        return size
+
 
 class I386(Abi):
     """The i386 psABI: eight-byte scalars are aligned to four bytes inside records only."""
@@ -48,6 +52,9 @@ class Aapcs(Abi):
     """ARM's procedure call standards (32 and 64 bits): unnamed bit-fields align the record like named ones."""
 
     anonymous_bit_fields_align = True
+
+    def vector_alignment(self, size):
+        return min(size, self.biggest)
 
 
 _COMMON = {

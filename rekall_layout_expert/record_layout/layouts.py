@@ -201,7 +201,8 @@ class Layouts:
                     raise NotKnown("a vector of %d bits" % size)
                 # Without vector registers a vector of integers that fits a register has an integer's machine mode.
                 fits = size <= 64 and measure.category == "integer"
-                measure = Measure(size, size, category="integer" if fits else "other", block=not fits)
+                alignment = self.abi.vector_alignment(size)
+                measure = Measure(size, alignment, category="integer" if fits else "other", block=not fits)
             elif name == "mode":
                 measure = self._measure_mode(measure, arguments)
             elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
