@@ -37,6 +37,7 @@ def made(monkeypatch):
 
     monkeypatch.setattr(rekall_layout_expert, "make_profile", make_profile, raising=False)
     monkeypatch.setattr(supply, "find_pre_ast", lambda *args, **kwargs: (PreAst(), "test"))
+    monkeypatch.setattr(rekall_layout_expert, "read_pre_ast", lambda path: PreAst(), raising=False)
     return calls
 
 
