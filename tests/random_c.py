@@ -353,9 +353,10 @@ class _Writer:
         while self.more(average):
             lines.extend(self.member(in_union, depth, indent, owner))
         if not in_union and owner and lines and self.chance(8):
-            if any(" m" in line for line in lines):
-                self.note("flexible array")
-                lines.append(f"{indent}{self.pick(self.integers).text} {self.name('m')}[];")
+            # gcc asks for a named member before it.
+            self.note("flexible array")
+            lines.append(f"{indent}char {self.name('m')};")
+            lines.append(f"{indent}{self.pick(self.integers).text} {self.name('m')}[];")
         return lines
 
     def member(self, in_union: bool, depth: int, indent: str, owner: Optional[str]) -> List[str]:
