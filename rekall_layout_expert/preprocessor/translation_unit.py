@@ -249,16 +249,14 @@ class TranslationUnit:
 
     def _expand_now(self, declaration):
         """Expands a declaration whose macros may hold _Pragma, which rules over all that follows."""
-        declaration.tokens = tokens = []
+        tokens = []
         for token in self.expand(declaration):
             if token.__class__ is Pragma:
-                words = token.split("(")[0].split()
-                if words == ["pack"]:
-                    self._pack = packed(self._pack, self._packs, token)
+                self._pragma(token)
+                if token.split("(")[0].split() == ["pack"]:
                     token = Pragma(pack_pragma(self._pack))
-                else:
-                    self._pragma(token)
             tokens.append(token)
+        declaration.tokens = tokens
 
     def text_tokens(self):
         """The tokens of all text, white space and pragmas among them, macros replaced (with `spelling`)."""
@@ -290,7 +288,11 @@ class TranslationUnit:
         literal = reader.next_token() or ""
         if literal[-1:] != '"' or reader.next_token() != ")":
             raise LayoutExpertError("_Pragma takes a parenthesized string literal")
-        return [destringized(literal)]
+        pragma = destringized(literal)
+        if pragma.split("(")[0].split() in (["push_macro"], ["pop_macro"]):
+            # It would rule over the text being expanded, too.
+            raise LayoutExpertError("_Pragma(%s) is not understood, only #pragma %s is" % (literal, pragma))
+        return [pragma]
 
 
 def _refusal(name):
@@ -324,11 +326,10 @@ def packed(pack, packs, text):
         return pack
     push, push_name, push_value, pop, pop_name, value = match.groups()
     if pop:
-        if pop_name and all(name != pop_name for name, _ in packs):
-            return pack
+        is_known = any(name == pop_name for name, _ in packs)  # an unknown name pops the last one
         while packs:
             name, pack = packs.pop()
-            if not pop_name or name == pop_name:
+            if not is_known or name == pop_name:
                 break
         return pack
     value = push_value if push else value
