@@ -12,7 +12,6 @@ from rekall import addrspace
 from rekall.plugins.addrspaces import elfcore
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.host.permissions import why_kcore_is_closed
 from rekall_layout_expert.plugin.failure import give_up
 
 KCORE = "/proc/kcore"
@@ -36,6 +35,7 @@ class KCoreCheck(addrspace.BaseAddressSpace):
             with open(KCORE, "rb"):
                 pass
         except OSError as error:
+            from rekall_layout_expert.host.permissions import why_kcore_is_closed
             reason, next_step = why_kcore_is_closed()
             give_up(session, LayoutExpertError(f"cannot open {KCORE} ({error.strerror}): {reason}",
                                                next_step=next_step))
@@ -89,6 +89,11 @@ class ElfImage(elfcore.Elf64CoreDump):
     def check_file(self):
         super().check_file()
         self.as_assert(not _is_kcore(self.base), f"This is {KCORE}")
+
+
+def is_running_kernel(memory) -> bool:
+    """Whether it is the physical memory of this host."""
+    return isinstance(memory, elfcore.KCoreAddressSpace)
 
 
 def _is_kcore(space) -> bool:

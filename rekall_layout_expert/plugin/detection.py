@@ -3,30 +3,19 @@
 Rekall tries its detection methods in order, but constructs them all before, and some then ask the
 network for an index: without a network they wait. So the method here is also asked before the others
 are constructed, through the parameter hook for the name of a profile that the user did not give.
+
+Every start of Rekall imports this module, and few need what makes a profile: that is imported then.
 """
 from __future__ import annotations
 
-import re
-from typing import List, Optional
-
-from rekall import cache, kb, obj
+from rekall import kb
 from rekall.plugins import guess_profile
 
 from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.plugin.address_spaces import is_running_kernel
 from rekall_layout_expert.plugin.failure import give_up
 from rekall_layout_expert.plugin.five_levels import FindPageTables
-from rekall_layout_expert.plugin.profile_maker import Stages, make
-from rekall_layout_expert.plugin.repositories import load_profile, local_repositories, store_profile
-from rekall_layout_expert.plugin.subject import Named, Subject, is_running_kernel, kernel_in_image, running_kernel
-from rekall_layout_expert.supply.repository import DirectoryRepository
-
-# Without these there is no list of processes, and nothing to tell a right profile by.
-_NEEDED_MEMBERS = {"task_struct": ("pid", "comm", "tasks", "mm"), "list_head": ("next", "prev")}
-_NEEDED_SYMBOLS = ("_text", "linux_banner", "linux_proc_banner", "init_task")
-# A kernel has at most 4 million tasks (PID_MAX_LIMIT).
-_MOST_TASKS = 1 << 22
-# A running kernel's list may change under the walk.
-_WALKS = 3
+from rekall_layout_expert.plugin.options import Named
 
 
 class LayoutExpertDetection(guess_profile.DetectionMethod):
@@ -41,77 +30,20 @@ class LayoutExpertDetection(guess_profile.DetectionMethod):
 
     def DetectFromHit(self, hit, file_offset, address_space):
         """A verified profile, or None if this is no case for us; a failure ends the command."""
-        stages = Stages(self.session)
-        try:
-            subject = self.subject_in(address_space, Named.in_options(self.session), stages)
-            return self._profile_of(subject, stages) if subject else None
-        except LayoutExpertError as error:
-            give_up(self.session, error)
-
-    def subject_in(self, memory, named: Named, stages: Stages) -> Optional[Subject]:
-        """The kernel whose memory it is; None if it is an image that nothing is said of."""
-        if is_running_kernel(memory):
-            subject = running_kernel(named)
-        else:
-            image = str(self.session.GetParameter("filename"))
-            given = named.or_beside(image)
+        named = Named.in_options(self.session)
+        if not is_running_kernel(address_space):
+            given = named.or_beside(str(self.session.GetParameter("filename")))
             # One file beside an image may be there for another reason; an option is meant.
             if not any(named) and not (given.config_file_path and given.system):
                 return None
-            subject = kernel_in_image(memory, image, given, stages.report)
-            _keep_in_memory(self.session)
-        stages.done("kernel", subject.kernel.release, subject.config.source)
-        return subject
-
-    def _profile_of(self, subject: Subject, stages: Stages) -> obj.Profile:
-        repositories = local_repositories(self.session)
-        name = subject.profile_name()
-        stored = load_profile(self.session, repositories, name)
-        if stored is not None and _is_of_named_pre_ast(stored, subject):
-            try:
-                profile = self._verified(stored, name, subject)
-                stages.done("stored profile", name, "verified")
-                return profile
-            except LayoutExpertError as error:
-                self.session.logging.warning("Layout Expert: %s is made again: %s", name, error)
-        return self.register(subject, make(subject, repositories, stages), repositories, stages)
-
-    def register(self, subject: Subject, data: dict, repositories: List[DirectoryRepository],
-                 stages: Stages) -> obj.Profile:
-        """Verifies a profile against the memory, gives it to the session and stores it for the next start."""
-        name = subject.profile_name()
-        profile = self._verified(data, name, subject)
-        stages.done("verified", name, "against memory")
-        where = store_profile(self.session, repositories, name, data)
-        stages.done("stored", name, f"in {where}" if where else "not stored")
-        return profile
-
-    def _verified(self, data: dict, name: str, subject: Subject) -> obj.Profile:
-        """The profile, with the session's address spaces set up by it; else nothing is left of it."""
-        session, location = self.session, subject.location
-        _check_complete(data)
-        profile = obj.Profile.LoadProfileFromData(data, session=session, name=name)
-        session.SetCache("kernel_slide", location.slide, volatile=False)
-        # Rekall takes it for both slides, unless it is told. It keeps it as a parameter, too.
-        text = profile.get_constant("_text") + location.slide
-        session.SetParameter("page_offset", None if location.text is None else text - location.text)
+            named = given
+        from rekall_layout_expert.plugin import analysis
+        stages = analysis.Stages(self.session)
         try:
-            if not self.VerifyProfile(profile):
-                raise LayoutExpertError("the kernel's page tables are not where the profile says")
-            _check_content(session, profile, subject)
+            subject = analysis.subject_in(self.session, address_space, named, stages)
+            return analysis.profile_of(self, subject, stages)
         except LayoutExpertError as error:
-            session.SetCache("kernel_slide", None)
-            session.SetCache("dtb", None)
-            session.SetCache("default_address_space", None)
-            session.SetParameter("page_offset", None)
-            session.kernel_address_space = None
-            session.profile = obj.NoneObject("Unset")
-            raise LayoutExpertError(
-                f"the profile made for {subject.kernel.release} contradicts the memory: {error}",
-                [subject.config.source, subject.symbols.source],
-                "check that these, and the Pre-AST, are of this very kernel") from error
-        session.profile_cache[name] = profile
-        return profile
+            give_up(self.session, error)
 
 
 class LayoutExpertProfileName(kb.ParameterHook):
@@ -126,71 +58,3 @@ class LayoutExpertProfileName(kb.ParameterHook):
         memory = self.session.physical_address_space
         profile = LayoutExpertDetection(session=self.session).DetectFromHit(None, 0, memory) if memory else None
         return profile.name if profile else None
-
-
-def _is_of_named_pre_ast(stored: dict, subject: Subject) -> bool:
-    """Whether a stored profile is of the Pre-AST that the user named; any will do if none was."""
-    if subject.pre_ast is None:
-        return True
-    from rekall_layout_expert import read_pre_ast
-    return stored["$METADATA"].get("pre_ast_digest") == read_pre_ast(subject.pre_ast).digest
-
-
-def _keep_in_memory(session) -> None:
-    """Lets nothing of this image be kept for the next start.
-
-    Rekall would skip detection then, and keep to its old profile when the user names another
-    configuration. The profile itself is stored, so that detection is quick.
-    """
-    if isinstance(session.cache, cache.FileCache):
-        session.remove_flush_hook(session.cache)
-        kept = cache.Factory(session, "memory")
-        kept.data.update(session.cache.data)
-        session.cache = kept
-
-
-def _check_complete(data: dict) -> None:
-    """Rekall would fail somewhere, and with a traceback."""
-    structs = data["$STRUCTS"]
-    for struct, members in _NEEDED_MEMBERS.items():
-        reason = data["$METADATA"].get("left_out", {}).get(struct, "its members are not those of a Linux kernel")
-        if struct not in structs or any(member not in structs[struct][1] for member in members):
-            raise LayoutExpertError(f"the profile has no usable {struct}: {reason}",
-                                    next_step="use the Pre-AST of the kernel's own headers")
-    for symbol in _NEEDED_SYMBOLS:
-        if symbol not in data["$CONSTANTS"]:
-            raise LayoutExpertError(f"the kernel's symbols have no {symbol}",
-                                    next_step="give the System.map, or a kallsyms of CONFIG_KALLSYMS_ALL")
-
-
-def _check_content(session, profile: obj.Profile, subject: Subject) -> None:
-    """What is known of any Linux kernel must be found where the profile says."""
-    memory = session.kernel_address_space
-    address = profile.get_constant("linux_banner", is_address=True)
-    banner = memory.read(address, 512).split(b"\0")[0].decode("ascii", "replace").strip()
-    expected = subject.location.banner or subject.kernel.banner or banner
-    if banner != expected or not banner.startswith("Linux version"):
-        raise LayoutExpertError(f"linux_banner reads {banner[:80]!r}")
-    first = profile.get_constant_object("init_task", "task_struct", vm=memory)
-    if not re.match(r"swapper(/0)?\Z", str(first.comm)) or first.pid != 0:
-        raise LayoutExpertError(f"init_task reads pid {int(first.pid)}, {str(first.comm)!r}")
-    head = first.obj_offset + profile.get_obj_offset("task_struct", "tasks")
-    if not any(_closes(memory, head) for _ in range(_WALKS)):
-        # An image that was taken while the system ran may hold the list as it never was.
-        after, before = _pointer(memory, head), _pointer(memory, head + 8)
-        if head != _pointer(memory, after + 8) or head != _pointer(memory, before):
-            raise LayoutExpertError("the list of tasks is none")
-        session.logging.warning("Layout Expert: the list of tasks is broken; some may be missing")
-
-
-def _closes(memory, head: int) -> bool:
-    """Whether a list comes back to its head."""
-    seen, node = set(), _pointer(memory, head)
-    while node != head and node not in seen and len(seen) < _MOST_TASKS and memory.is_valid_address(node):
-        seen.add(node)
-        node = _pointer(memory, node)
-    return node == head
-
-
-def _pointer(memory, address: int) -> int:
-    return obj.Pointer.integer_to_address(int.from_bytes(memory.read(address, 8), "little"))

@@ -8,15 +8,9 @@ from rekall import plugin
 from rekall.ui import text
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.files import write_atomically
-from rekall_layout_expert.host.release import Kernel
-from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.plugin.detection import LayoutExpertDetection
 from rekall_layout_expert.plugin.failure import give_up
-from rekall_layout_expert.plugin.profile_maker import Stages, make
-from rekall_layout_expert.plugin.repositories import local_repositories, store_profile
-from rekall_layout_expert.plugin.subject import Named, Subject, running_kernel
-from rekall_layout_expert.profile.symbols import Symbols, text_link_address
+from rekall_layout_expert.plugin.options import Named
 
 
 class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
@@ -78,6 +72,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             renderer.table_row(*row)
 
     def collect(self):
+        from rekall_layout_expert.plugin.profile_maker import Stages
         stages = Stages(self.session)
         try:
             self._run(stages)
@@ -85,7 +80,13 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             give_up(self.session, error)
         yield from stages.passed
 
-    def _run(self, stages: Stages) -> None:
+    def _run(self, stages) -> None:
+        from rekall_layout_expert.files import write_atomically
+        from rekall_layout_expert.plugin import analysis
+        from rekall_layout_expert.plugin.profile_maker import make
+        from rekall_layout_expert.plugin.repositories import local_repositories, store_profile
+        from rekall_layout_expert.plugin.subject import named_kernel, running_kernel
+
         structs = self.plugin_args.structs
         if not self._output and structs not in ("rekall", "all"):
             raise LayoutExpertError("a profile of chosen structs would not do for Rekall's plugins and is not stored",
@@ -93,15 +94,12 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         options = Named.in_options(self.session)
         named = Named(*(getattr(self.plugin_args, name) or option for name, option in options._asdict().items()))
         memory = self._memory()
-        detection = LayoutExpertDetection(session=self.session)
         if memory:
-            subject = detection.subject_in(memory, named, stages)
-            if subject is None:
-                raise LayoutExpertError("this image comes without the kernel's configuration and symbols",
-                                        next_step="name them with --config_file_path and --system")
+            named = named.or_beside(str(self.session.GetParameter("filename")))
+            subject = analysis.subject_in(self.session, memory, named, stages)
         else:
             is_of_files = self._output and named.config_file_path and named.system
-            subject = _named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
+            subject = named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
             stages.done("kernel", subject.kernel.release, subject.config.source)
         repositories = local_repositories(self.session)
         data = make(subject, repositories, stages, structs, self.plugin_args.build)
@@ -109,7 +107,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             write_atomically(self._output, json.dumps(data, sort_keys=True).encode("ascii"))
             stages.done("written", self._output, "")
         elif memory:
-            detection.register(subject, data, repositories, stages)
+            analysis.register(LayoutExpertDetection(session=self.session), subject, data, repositories, stages)
         else:
             name = subject.profile_name()
             stages.done("stored", name, store_profile(self.session, repositories, name, data) or "not stored")
@@ -122,14 +120,3 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             if not self.session.physical_address_space:
                 raise LayoutExpertError(f"cannot read {filename} as an image of memory")
         return self.session.physical_address_space
-
-
-def _named_kernel(named: Named) -> Subject:
-    """A kernel of which only files are known."""
-    config = KernelConfig.read(named.config_file_path)
-
-    def read_symbols() -> Symbols:
-        return Symbols.read(named.system, text_link_address(config))
-
-    return Subject(Kernel(config.release or "", architecture=config.architecture), config, read_symbols, "",
-                   None, named.pre_ast)

@@ -1,18 +1,13 @@
 """The kernel to be analysed: its configuration, its symbols, where it lies, and the key of its profile.
 
-Of a running kernel the host tells all of it. Of an image the user does: with Rekall's options, or
-with files beside the image, IMAGE.config, IMAGE.kallsyms or IMAGE.System.map, and IMAGE.pre_ast.
+Of a running kernel the host tells all of it; of an image, the files that the user named.
 """
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from functools import cached_property
-from typing import Callable, NamedTuple, Optional
-
-from rekall import config as rekall_config
-from rekall.plugins.addrspaces import elfcore
+from typing import Callable, Optional
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host import Host
@@ -20,38 +15,9 @@ from rekall_layout_expert.host.config import find_config, misfit_of
 from rekall_layout_expert.host.release import Kernel, find_kernel
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.plugin.kernel_location import Location, locate_in_image, locate_running_kernel
+from rekall_layout_expert.plugin.options import SIDECARS, Named
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
 from rekall_layout_expert.version import VERSION
-
-_OPTIONS = (
-    ("config_file_path", "The kernel's configuration, as /boot/config-RELEASE. Beside an image: IMAGE.config."),
-    ("system", "The kernel's System.map or a copy of its /proc/kallsyms, read as root. "
-               "Beside an image: IMAGE.kallsyms or IMAGE.System.map."),
-    ("pre_ast", "The Pre-AST of the kernel's version. Beside an image: IMAGE.pre_ast."),
-)
-for _name, _help in _OPTIONS:
-    rekall_config.DeclareOption(f"--{_name}", group="Layout Expert", help=_help)
-
-_SIDECARS = {"config_file_path": (".config",), "system": (".kallsyms", ".System.map"), "pre_ast": (".pre_ast",)}
-
-
-class Named(NamedTuple):
-    """The files that the user named; None where none was."""
-
-    config_file_path: Optional[str]
-    system: Optional[str]
-    pre_ast: Optional[str]
-
-    @classmethod
-    def in_options(cls, session) -> Named:
-        # Rekall's answer for an option that was not given is an object of its own, and false.
-        return cls(*(session.GetParameter(name) or None for name, _ in _OPTIONS))
-
-    def or_beside(self, image: str) -> Named:
-        """With the files beside an image, plain or compressed, where none was named."""
-        return Named(*(named or next((path for ending in _SIDECARS[name] for path in
-                                      (image + ending, image + ending + ".gz") if os.path.isfile(path)), None)
-                       for (name, _), named in zip(_OPTIONS, self)))
 
 
 class Subject:
@@ -106,7 +72,7 @@ def running_kernel(named: Named, with_location: bool = True) -> Subject:
 def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], None]) -> Subject:
     """The kernel in an image. memory: Rekall's physical address space of it."""
     missing = [image + ending for name in ("config_file_path", "system") if not getattr(named, name)
-               for ending in _SIDECARS[name]]
+               for ending in SIDECARS[name]]
     if missing:
         raise LayoutExpertError(f"{image} cannot be analysed without the kernel's configuration and symbols", missing,
                                 "name them with --config_file_path and --system, or put them there")
@@ -121,9 +87,15 @@ def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], 
     return Subject(kernel, config, lambda: symbols, symbols.digest, location, named.pre_ast)
 
 
-def is_running_kernel(address_space) -> bool:
-    """Whether it is the memory of this host."""
-    return isinstance(address_space, elfcore.KCoreAddressSpace)
+def named_kernel(named: Named) -> Subject:
+    """A kernel of which only files are known."""
+    config = KernelConfig.read(named.config_file_path)
+
+    def read_symbols() -> Symbols:
+        return Symbols.read(named.system, text_link_address(config))
+
+    return Subject(Kernel(config.release or "", architecture=config.architecture), config, read_symbols, "",
+                   None, named.pre_ast)
 
 
 def _check_fit(config: KernelConfig, kernel: Kernel) -> None:

@@ -225,9 +225,9 @@ class TranslationUnit:
         return reader.file() or self._stack[-1]
 
     def _pragma(self, text):
-        if self.macros.spelling:
-            self._note_pragma(text)
         words = text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
+        if self.macros.spelling and words != ["once"] and words[:1] not in (["push_macro"], ["pop_macro"]):
+            self._note_pragma(text)
         if words == ["once"]:
             self._once.add(self._stack[-1].path)
         elif words[:1] in (["push_macro"], ["pop_macro"]) and len(words) == 4:
