@@ -11,7 +11,9 @@ neither a tag nor a typedef names a member's record type, that record's members 
 """
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import os
 import subprocess
 import tempfile
@@ -23,12 +25,23 @@ COMPILERS = {
     "x86_64": ("gcc", "-m64"),
     "i386": ("gcc", "-m32"),
     "arm64": ("aarch64-linux-gnu-gcc",),
+    "arm64be": ("aarch64-linux-gnu-gcc", "-mbig-endian"),
     "arm": ("arm-linux-gnueabi-gcc",),
+    "armbe": ("arm-linux-gnueabi-gcc", "-mbig-endian"),
     "mips": ("mips-linux-gnu-gcc", "-mabi=32"),
+    "mips32el": ("mips-linux-gnu-gcc", "-mabi=32", "-EL"),
+    "mips64": ("mips-linux-gnu-gcc", "-mabi=64"),
+    "mips64el": ("mips-linux-gnu-gcc", "-mabi=64", "-EL"),
     "s390": ("s390x-linux-gnu-gcc",),
     "powerpc": ("powerpc64le-linux-gnu-gcc",),
+    "powerpc64be": ("powerpc64-linux-gnu-gcc",),
+    "powerpc32": ("powerpc64-linux-gnu-gcc", "-m32"),
     "riscv": ("riscv64-linux-gnu-gcc",),
+    "riscv32": ("riscv64-linux-gnu-gcc", "-march=rv32imac", "-mabi=ilp32"),
 }
+# pyelftools does not know the relocations of these targets' object files: they are linked to have none.
+LINKED = ("powerpc32", "riscv", "riscv32")
+LINKING = ("-nostdlib", "-static", "-Wl,--entry=0,--unresolved-symbols=ignore-all")
 
 
 class Member(NamedTuple):
@@ -40,6 +53,7 @@ class Member(NamedTuple):
 Records = Dict[str, Tuple[int, Dict[str, Member]]]
 
 _RECORDS = ("DW_TAG_structure_type", "DW_TAG_union_type")
+_ENCODINGS = {2: "bool", 5: "signed", 6: "signed", 7: "unsigned", 8: "unsigned"}  # DW_ATE_boolean, _signed ...
 _TRANSPARENT = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type",
                 "DW_TAG_restrict_type", "DW_TAG_atomic_type")
 
@@ -69,10 +83,33 @@ def can_compile(target: str) -> bool:
 
 def compile_records(text: str, target: str = "x86_64", options: Sequence[str] = ()) -> Records:
     """The records that C text defines, as gcc lays them out. options: further ones for gcc."""
+    with _compiled(text, target, options) as path:
+        return read_records(path)
+
+
+def compile_types(text: str, target: str = "x86_64") -> Dict[str, Dict[str, object]]:
+    """{tag: {member: type}} of the tagged records at file scope that C text defines.
+
+    A type is "void" (functions too), ("bool", size), ("signed" or "unsigned", size), ("bytes", size) for every other
+    arithmetic type and for vectors, ("enum", size), ("pointer", type), ("array", count, type) or ("record", tag or
+    None), sizes in bytes.
+    """
+    with _compiled(text, target) as path, open(path, "rb") as file:
+        return {_name(record): {_name(member): _type(member.get_DIE_from_attribute("DW_AT_type"))
+                                for member in record.iter_children()
+                                if member.tag == "DW_TAG_member" and "DW_AT_name" in member.attributes}
+                for unit in ELFFile(file).get_dwarf_info().iter_CUs() for record in unit.get_top_DIE().iter_children()
+                if record.tag in _RECORDS and "DW_AT_name" in record.attributes}
+
+
+@contextlib.contextmanager
+def _compiled(text: str, target: str, options: Sequence[str] = ()):
+    """The path of an object file with debug information of all types."""
     with tempfile.TemporaryDirectory(prefix="layout-expert-") as directory:
         path = os.path.join(directory, "unit.o")
-        run_gcc(["-w", "-g", "-c", "-fno-eliminate-unused-debug-types", *options, "-o", path], text, target)
-        return read_records(path)
+        kind = LINKING if target in LINKED else ("-c",)
+        run_gcc(["-w", "-g", "-fno-eliminate-unused-debug-types", *kind, *options, "-o", path], text, target)
+        yield path
 
 
 def read_records(path: str) -> Records:
@@ -152,12 +189,39 @@ def _size(die) -> int:
         return _value(die, "DW_AT_byte_size")
     if die.tag != "DW_TAG_array_type":
         return 0
-    size = _size(die.get_DIE_from_attribute("DW_AT_type"))
-    for dimension in die.iter_children():
+    return _size(die.get_DIE_from_attribute("DW_AT_type")) * math.prod(_counts(die))
+
+
+def _type(die):
+    """See compile_types."""
+    die = _strip(die)
+    if die is None or die.tag == "DW_TAG_subroutine_type":
+        return "void"
+    if die.tag == "DW_TAG_base_type":
+        kind = _ENCODINGS.get(_value(die, "DW_AT_encoding"))
+        return (kind if kind and _size(die) <= 8 else "bytes", _size(die))
+    if die.tag == "DW_TAG_pointer_type":
+        return "pointer", _type(die.get_DIE_from_attribute("DW_AT_type") if "DW_AT_type" in die.attributes else None)
+    if die.tag == "DW_TAG_enumeration_type":
+        return "enum", _value(die, "DW_AT_byte_size")
+    if die.tag in _RECORDS:
+        return "record", _value(die, "DW_AT_name") and _name(die)
+    if "DW_AT_GNU_vector" in die.attributes:
+        return "bytes", _size(die)
+    type_ = _type(die.get_DIE_from_attribute("DW_AT_type"))
+    for count in reversed(_counts(die)):
+        type_ = "array", count, type_
+    return type_
+
+
+def _counts(array):
+    """The counts of an array's dimensions, 0 for one that has none."""
+    counts = []
+    for dimension in array.iter_children():
         if dimension.tag == "DW_TAG_subrange_type":
             count, last = _value(dimension, "DW_AT_count"), _value(dimension, "DW_AT_upper_bound")
-            size *= count if count is not None else last + 1 if last is not None else 0
-    return size
+            counts.append(count if count is not None else last + 1 if last is not None else 0)
+    return counts
 
 
 def _strip(die):

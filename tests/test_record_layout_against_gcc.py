@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from comparison import Comparison, of_profile
-from dwarf import can_compile, compile_records
+from dwarf import can_compile, compile_records, compile_types
 from random_c import translation_units
 from rekall_layout_expert import layout
 
@@ -76,6 +76,57 @@ def test_random_records(target, examples, fewest, capsys):
         print(f"\n{target}: {counts['records']} random records with {counts['members']} members of "
               f"{len(constructs)} constructs agree with gcc, none left out; LAYOUT_EXPERT_SEED={SEED}")
     assert counts["records"] >= fewest
+
+
+NATIVE = {"bool": ("bool", 1), "char": ("signed", 1), "unsigned char": ("unsigned", 1), "signed byte": ("signed", 1),
+          "short": ("signed", 2), "unsigned short": ("unsigned", 2), "int": ("signed", 4),
+          "unsigned int": ("unsigned", 4), "long long": ("signed", 8), "unsigned long long": ("unsigned", 8)}
+
+
+def is_type(vtype, true, native):
+    """Whether a vtype says what gcc says of a type (see dwarf.compile_types)."""
+    name, arguments = vtype[0], vtype[1] if len(vtype) > 1 else None
+    kind = true[0]
+    if name == "BitField":
+        # Of an enum's sign DWARF says nothing.
+        return kind in ("enum", "bytes", "bool") or native[arguments["native_type"]][0] == kind
+    if kind == "bytes":
+        return name in native or arguments == {"count": true[1], "target": "unsigned char"}
+    if kind in ("pointer", "array"):
+        inner = [arguments["target"], arguments.get("target_args")]
+        return (name == kind.title() and (kind == "pointer" or arguments["count"] == true[1]) and
+                is_type(inner, true[-1], native))
+    if kind == "enum":
+        return (native[arguments["target"]][1] if name == "Enumeration" else native[name][1]) == (true[1] or 4)
+    if kind == "record":
+        # "Void" is an incomplete one. A record without a tag goes by some typedef's name, or by one of ours.
+        return name == "Void" or name not in native and true[1] in (None, name)
+    return name == "Void" if true == "void" else native.get(name) == true
+
+
+def test_random_types(target, capsys):
+    size = 4 if target == "i386" else 8
+    native = {**NATIVE, "long": ("signed", size), "unsigned long": ("unsigned", size)}
+    counts = Counter()
+
+    @seed(SEED)
+    @settings(max_examples=30, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+              phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False)
+    @given(translation_units(target, DEFINITIONS))
+    def agrees(unit):
+        text = unit.text.replace("__builtin_va_list", "long")  # which vtypes hold as bytes
+        ours = layout(text, target=target)
+        for record, members in compile_types(text, target).items():
+            for member, true in members.items():
+                if member in ours[record][1]:
+                    vtype = ours[record][1][member][1]
+                    assert is_type(vtype, true, native), (
+                        f"{target}, LAYOUT_EXPERT_SEED={SEED}\n{text}\n{record}.{member}: ours {vtype}, gcc's {true}")
+                    counts["members"] += 1
+
+    agrees()
+    with capsys.disabled():
+        print(f"\n{target}: the types of {counts['members']} random members agree with gcc; LAYOUT_EXPERT_SEED={SEED}")
 
 
 # The specification
