@@ -14,8 +14,8 @@ from rekall.plugins.addrspaces import elfcore, standard
 
 import rekall_layout_expert
 from rekall_layout_expert import supply
-from rekall_layout_expert.plugin import address_spaces, detection, five_levels
-from rekall_layout_expert.plugin.subject import Named
+from rekall_layout_expert.plugin import address_spaces, analysis, detection, five_levels
+from rekall_layout_expert.plugin.options import Named
 
 WRITERS = {"raw": plugin_image.write_raw, "elf": plugin_image.write_elf, "lime": plugin_image.write_lime}
 
@@ -207,7 +207,7 @@ def test_stored_profile_that_contradicts_the_memory_is_made_again(home, image, m
     members = dict(members, pid=[4, ["int", {}]], comm=[9, members["comm"][1]])
     structs = dict(plugin_image.STRUCTS, task_struct=[plugin_image.TASK_SIZE, members])
     with monkeypatch.context() as patch:
-        patch.setattr(detection, "_check_content", lambda *args: None)
+        patch.setattr(analysis, "_check_content", lambda *args: None)
         patch.setattr(plugin_image, "STRUCTS", structs)
         open_image(image).profile
     assert len(stored(home)) == 1
