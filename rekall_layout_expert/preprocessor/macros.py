@@ -278,9 +278,7 @@ class _Reader:
                 self._enter(macro, operands)
             else:
                 space = self._at_parenthesis()
-                if space is None:
-                    append(token)
-                elif not self._peeked:
+                if not self._peeked:
                     append(token)
                     out.extend(space)
                 else:
@@ -318,7 +316,7 @@ class _Reader:
     def _at_parenthesis(self):
         """Looks for the parenthesis that makes a name an invocation.
 
-        Returns the white space before it; `_peeked` tells whether it is there (and was read over).  None at the end.
+        Returns the white space before it; `_peeked` tells whether it is there (and was read over).
         """
         space = []
         self._peeked = False
@@ -333,8 +331,9 @@ class _Reader:
                     return space
                 space.append(token)
                 self.position += 1
-            if not self._leave():
-                return space or None
+            if not self.stack:
+                return space  # a directive or the end of the file stands between: that is no invocation
+            self._leave()
 
     def next_token(self):
         """The next token of the stream without expanding it, or None at the end; builtins read their operands so."""

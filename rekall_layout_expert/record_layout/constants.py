@@ -25,7 +25,7 @@ class Constants:
         self.scope = layouts.scope
         self.arithmetic = layouts.abi.arithmetic
         self.size_bits = layouts.abi.pointer[0]
-        self._local = {}
+        self._unfinished = []  # {enumerator: value} of the enumerations that are being read, the innermost last
         self._trees = {}
 
     def value(self, tokens, local=None):
@@ -34,19 +34,21 @@ class Constants:
         local: {enumerator: value} of an enumeration that is still being read.
         Raises NotConstant or NotKnown.
         """
-        if len(tokens) == 1:
-            token = tokens[0]
-            if token[0].isdigit():
-                return self.arithmetic.number(token)[0]
-            if local and token in local:
-                return local[token]
-        outer, self._local = self._local, local or {}
+        if len(tokens) == 1 and tokens[0][0].isdigit():
+            return self.arithmetic.number(tokens[0])[0]
+        if local is not None:
+            self._unfinished.append(local)
         try:
             return self.fold(self.tree(tokens))[0]
         except RecursionError:
             raise NotConstant("the expression is nested too deeply") from None
         finally:
-            self._local = outer
+            if local is not None:
+                self._unfinished.pop()
+
+    def _unfinished_enumerator(self, name):
+        """The value of an enumerator whose enumeration is still being read, or None."""
+        return next((values[name] for values in reversed(self._unfinished) if name in values), None)
 
     def alignment_argument(self, tokens):
         """The value, in bytes, of what stands in aligned(…) or _Alignas(…), which may be a type."""
@@ -79,9 +81,9 @@ class Constants:
             return None
         token = tokens[start]
         if token not in _TYPE_STARTS:
-            if not is_identifier(token) or token in self._local or token in _OPERATORS or token[:10] == "__builtin_":
+            if not is_identifier(token) or token in _OPERATORS or token[:10] == "__builtin_":
                 return None
-            if not self.scope.is_typedef(token):
+            if self._unfinished_enumerator(token) is not None or not self.scope.is_typedef(token):
                 return None
         parser = Parser(tokens, self.scope, ms_extensions=self.scope.ms_extensions)
         parser.position = start
@@ -110,8 +112,9 @@ class Constants:
         raise NotConstant(reason)
 
     def _fold_name(self, name):
-        if name in self._local:
-            return self._enumerator(self._local[name])
+        value = self._unfinished_enumerator(name)
+        if value is not None:
+            return self._enumerator(value)
         enum = self.scope.find_enumerator(name)
         if enum is None:
             raise NotConstant("the value of '%s' is not known" % name)
@@ -395,7 +398,7 @@ class Constants:
         """The type of an expression.  Raises NotConstant or NotKnown."""
         kind = tree[0]
         if kind == "name":
-            if tree[1] in self._local or self.scope.find_enumerator(tree[1]) is not None:
+            if self._unfinished_enumerator(tree[1]) is not None or self.scope.find_enumerator(tree[1]) is not None:
                 return self.scope.find_object(tree[1])
         if kind == "string":
             wide = tree[1][0] != '"' and not tree[1].startswith("u8")
