@@ -1,0 +1,56 @@
+"""Random records on every target but x86, against gcc: widths, alignments, byte order and the ABIs' own rules.
+
+LAYOUT_EXPERT_SEED=number repeats a run.
+"""
+import os
+import random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from comparison import Comparison, of_profile
+from dwarf import COMPILERS, can_compile, compile_records
+from random_c import ILP32, translation_units
+from rekall_layout_expert import layout
+from test_record_layout_against_gcc import is_beyond_vtypes
+
+SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(32))
+BIG_ENDIAN = ("arm64be", "armbe", "mips", "mips64", "powerpc32", "powerpc64be", "s390")
+# The compiler's own records behind __builtin_va_list.
+NOT_OF_THE_TEXT = ("__va_list", "__va_list_tag")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", sorted(COMPILERS.keys() - {"x86_64", "i386"}))
+def test_random_records(target):
+    if not can_compile(target):
+        pytest.skip("no gcc here compiles for " + target)
+
+    @seed(SEED)
+    @settings(max_examples=4, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+              phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False)
+    @given(translation_units(target, definitions=30))
+    def agrees(unit):
+        truth = {name: [record] for name, record in compile_records(unit.text, target).items()
+                 if name not in NOT_OF_THE_TEXT}
+        ours = of_profile({"$STRUCTS": layout(unit.text, target=target)}, 4 if target in ILP32 else 8,
+                          target in BIG_ENDIAN)
+        wrong = [difference for difference in Comparison(ours, truth).wrong if not is_beyond_vtypes(difference)]
+        assert not wrong and not truth.keys() - ours.keys(), f"{target}, LAYOUT_EXPERT_SEED={SEED}\n{unit.text}"
+
+    agrees()
+
+
+@pytest.mark.parametrize("target", ["arm", "arm64"])
+def test_unnamed_bit_fields_align_on_arm(target):
+    text = "struct unnamed { char a; int : 0; char b; };"
+    assert layout(text, target=target)["unnamed"][0] == 8
+    assert layout(text)["unnamed"][0] == 5
+
+
+def test_bits_count_from_the_other_end():
+    """Rekall counts bits from the least significant one of the unit that it reads."""
+    text = "struct bits { unsigned int first : 3, second : 29; };"
+    for target, start, end in (("x86_64", 0, 3), ("s390", 29, 32)):
+        offset, (_, bits) = layout(text, target=target)["bits"][1]["first"]
+        assert (offset, bits["start_bit"], bits["end_bit"]) == (0, start, end)
