@@ -304,8 +304,7 @@ def test_kernel_records(series, flavour, capsys):
     kernel = kernel_or_skip(series, flavour)
     config = KernelConfig.read(kernel.config)
     unit = Kernel(pre_ast_of(str(kernel.tree)), config).unit
-    ours = record_definitions([token for declaration in unit.declarations for token in unit.expand(declaration)
-                               if not isinstance(token, Pragma)])
+    ours = record_definitions(list(expanded(unit)))
     root = where_present(ROOT.read_text())
     text = run_gcc(["-E", "-P", "-w", *kernel_flags(kernel.common, kernel.tree, config)], root)
     gcc = record_definitions(tokens(re.sub(r"^#.*", "", text, flags=re.M)))
@@ -316,6 +315,15 @@ def test_kernel_records(series, flavour, capsys):
     assert not gcc.keys() ^ ours.keys()
     wrong = {name: differs(ours[name], gcc[name]) for name in gcc if ours[name] != gcc[name]}
     assert not wrong
+
+
+def expanded(unit):
+    """The tokens of a walked unit, without pragmas."""
+    for declaration in unit.declarations:
+        try:
+            yield from (token for token in unit.expand(declaration) if not isinstance(token, Pragma))
+        except LayoutExpertError:
+            continue  # it needs a number that only the build computes; a record in it will be missed in the comparison
 
 
 @functools.lru_cache(maxsize=None)
