@@ -56,8 +56,7 @@ class TranslationUnit:
 
     headers: a `Headers`; compiler: a `Compiler`; defines: {name: body} as -D gives them (a name may carry a parameter
     list); forced: paths included before the root, as -include does; unknown: macros that are defined, but nobody can
-    say how: a condition that asks for one is an error, and a declaration that uses one is refused; spelling: keep white
-    space.
+    say how: a condition that asks for one is an error, and in a declaration it is no constant; spelling: keep white space.
     Raises LayoutExpertError for an #error, an #include that is nowhere, and malformed directives.
     """
 
@@ -297,6 +296,8 @@ class TranslationUnit:
 
 def _refusal(name):
     def refuse(reader):
+        if reader.file() is not None:
+            return [Painted(name)]  # an identifier without a value: no constant expression
         raise LayoutExpertError("the value of %s, which the kernel's build computes, is not known" % name)
 
     return refuse
