@@ -140,14 +140,17 @@ class KernelTree(Headers):
         return [directory + "/" + name for name in sorted(names)]
 
     def unknown_macros(self):
-        """The macros of the generated headers whose values nothing here computes: offsets in private structs."""
+        """The macros of the generated headers whose values nothing here computes: offsets in private structs.
+
+        One that stands for the enumerator or macro of its own name means the same where it is not there.
+        """
         names = set()
         for path in sorted(self.generated):
             if _OFFSETS.search(path) and self._find(path):
-                names.update(re.findall(r"^#define\s+(\w+)[ \t]+\S", self.text(path), re.M))
+                names.update(re.findall(r"^#define\s+(\w+)[ \t]+\S(?!.*/\*\s*\1\s*\*/)", self.text(path), re.M))
         for path in self.list("arch/%s/kernel" % self.source_arch, ".c") + self.list("kernel/sched", ".c"):
             if _OFFSETS.search(path):
-                names.update(re.findall(r"\b(?:DEFINE|OFFSET)\s*\(\s*(\w+)\s*,", self.text(path)))
+                names.update(re.findall(r"\b(?:DEFINE|OFFSET)\s*\(\s*(\w+)\s*,(?!\s*\1\s*\))", self.text(path)))
         return sorted(names)
 
     def _makefile(self):
