@@ -545,6 +545,8 @@ def _canonical(words):
     explicitly_signed = any(word in _SIGNED for word in words)
     longs = words.count("long")
     rest = [word for word in words if word not in _SIGNED and word not in ("unsigned", "long", "int")]
+    if not _is_arithmetic_type(words, rest, longs, unsigned, explicitly_signed):
+        raise SyntaxProblem("'%s' is no type" % " ".join(words))
     if rest == ["double"]:
         name = "long double" if longs else "double"
     elif rest == ["short"]:
@@ -568,3 +570,16 @@ def _canonical(words):
     else:
         name = ("unsigned " if unsigned else "") + ("int", "long", "long long")[longs]
     return "_Complex " + name if is_complex else name
+
+
+def _is_arithmetic_type(words, rest, longs, unsigned, explicitly_signed):
+    """Whether specifiers may stand together (C11 6.7.2p2)."""
+    if unsigned and explicitly_signed or words.count("int") > 1 or len(rest) > 1:
+        return False
+    if rest == ["double"]:
+        return longs <= 1 and not unsigned and not explicitly_signed and "int" not in words
+    if rest == ["short"]:
+        return not longs
+    if rest in (["char"], ["__int128"]):
+        return not longs and "int" not in words
+    return not rest or len(words) == 1

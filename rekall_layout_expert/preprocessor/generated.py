@@ -9,6 +9,7 @@ unknown by name: no type may depend on one, and what does is refused instead of 
 
 from math import gcd
 
+from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.program import DEFINE, TEXT, compile_program
 
 _BITS_OF_A_LONG = 32
@@ -39,7 +40,7 @@ def generated_program(path, config, bounds, release, features=None):
     if name == "bounds.h":
         return _defines({symbol: str(value) for symbol, value in bounds.items()})
     if name == "timeconst.h":
-        return compile_program(timeconst(int(config.get("CONFIG_HZ", "100"), 0)), path)
+        return compile_program(timeconst(_frequency(config.get("CONFIG_HZ", "100"))), path)
     if name == "cpufeaturemasks.h":
         return _defines(_feature_masks(config, features or []))
     if name in ("utsrelease.h", "utsversion.h", "compile.h"):
@@ -54,6 +55,12 @@ def _defines(macros):
 def _split(name):
     name, parenthesis, parameters = name.partition("(")
     return name, parameters.rstrip(")").split(",") if parenthesis else None
+
+
+def _frequency(text):
+    if not text.isdigit() or len(text) > 6 or not int(text):
+        raise LayoutExpertError("CONFIG_HZ=%s is no timer frequency" % text, next_step="give the kernel's own config")
+    return int(text)
 
 
 def timeconst(hz):
