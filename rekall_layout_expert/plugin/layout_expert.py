@@ -73,6 +73,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
 
     def collect(self):
         from rekall_layout_expert.plugin.profile_maker import Stages
+        self._output = self._output or self.plugin_args.output
         stages = Stages(self.session)
         try:
             self._run(stages)
