@@ -54,7 +54,7 @@ class Constants:
         """The value, in bytes, of what stands in aligned(…) or _Alignas(…), which may be a type."""
         parsed = self._type_names(tokens, 0)
         if parsed and parsed[1] == len(tokens):
-            return self.layouts.measure(parsed[0]).alignment // 8
+            return self.layouts.least_alignment(parsed[0]) // 8
         return self.value(tokens)
 
     def type_of_tokens(self, tokens):
@@ -399,7 +399,8 @@ class Constants:
         kind = tree[0]
         if kind == "name":
             if self._unfinished_enumerator(tree[1]) is not None or self.scope.find_enumerator(tree[1]) is not None:
-                return self.scope.find_object(tree[1])
+                return self._integer(*self.fold(tree)[1:])
+            return self.scope.find_object(tree[1])
         if kind == "string":
             wide = tree[1][0] != '"' and not tree[1].startswith("u8")
             if wide or "\\" in tree[1]:
