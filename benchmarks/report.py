@@ -60,7 +60,9 @@ class Results:
         self.skipped = []
 
     def skip(self, what, reason):
-        self.skipped.append("%s: %s" % (what, reason))
+        line = "%s: %s" % (what, reason)
+        if line not in self.skipped:
+            self.skipped.append(line)
 
     def text(self):
         """Everything but the plot, as Markdown."""
@@ -174,8 +176,8 @@ class Results:
         return True
 
 
-_INTRODUCTION = """Made by `make bench`, never by hand. Each command is a whole process, started %d times in turn with the \
-others (after one start that does not count); the figures are medians. CPU time is what the process and its children used, \
+_INTRODUCTION = """Made by `make bench`, never by hand. Each command is a whole process, started %d times, in turn with the \
+others, after one start that does not count; the figures are medians. CPU time is what the process and its children used, \
 user and system; wall time depends on what else the machine had to do. gcc reads the same root, with the kernel's options and \
 the flavour's own generated headers. Profiles have symbols, of a kallsyms with 150,000 lines, unless it says otherwise.
 
