@@ -11,7 +11,6 @@ import hashlib
 import re
 import string
 from itertools import compress, repeat
-from operator import not_
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError
@@ -24,6 +23,7 @@ _SIZE_LIMIT = 256 << 20
 _SYMBOL = re.compile(r"[0-9a-fA-F]{1,16} [A-Za-z] \S+\s*(?:\[\S+\]\s*)?$", re.ASCII)
 _MODULE_LINE = re.compile(r"^[0-9a-fA-F]+ [A-Za-z] \S+[ \t]+\[.*\n?", re.MULTILINE)
 _KINDS = frozenset(string.ascii_letters)
+_GLOBAL_KINDS = frozenset(string.ascii_uppercase) - {"A"}
 # Symbols lie in the order of their addresses: one at the start, one that the analysis cannot do
 # without, and (which of them is listed changed over time) one at the end of the kernel's image.
 _IMAGE_START, _FIRST_TASK = "_text", "init_task"
@@ -71,12 +71,9 @@ class Symbols:
         if slide:
             # What lies before the image is no address: per-CPU variables, as offsets.
             values = [value - slide if value >= start else value for value in values]
-        is_global = [kind < "a" and kind != "A" for kind in kinds]
-        is_other = list(map(not_, is_global))
-        others, other_values = list(compress(names, is_other)), list(compress(values, is_other))
-        first = _first_of_each(others, other_values)
+        first, last = _first_of_each(names, values), dict(zip(names, values))
+        is_global = list(map(_GLOBAL_KINDS.__contains__, kinds))
         definite = _first_of_each(list(compress(names, is_global)), list(compress(values, is_global)))
-        last = dict(zip(others, other_values))
         ambiguous = {name for name, value in last.items() if first[name] != value} - definite.keys()
         first.update(definite)
         return cls(first, source, slide, frozenset(ambiguous))
@@ -125,12 +122,18 @@ def _columns(text: str, source: str) -> Tuple[List[str], List[str], List[str], b
     if not text.strip():
         raise LayoutExpertError(f"{source} is empty", next_step=_ELSEWHERE)
     has_modules = "[" in text
-    lines = (_MODULE_LINE.sub("", text) if has_modules else text).rstrip()
+    lines = _without_modules(text).rstrip() if has_modules else text.rstrip()
     fields = lines.split()
     kinds = fields[1::3]
     if len(fields) != 3 * (lines.count("\n") + bool(lines)) or not _KINDS.issuperset(kinds):
         raise _bad_line(text, source)
     return fields[::3], kinds, fields[2::3], has_modules
+
+
+def _without_modules(text: str) -> str:
+    # The modules' lines come last, so that the pattern need not try every other line.
+    first = text.rfind("\n", 0, text.index("[")) + 1
+    return text[:first] + _MODULE_LINE.sub("", text[first:])
 
 
 def _first_of_each(names: List[str], values: List[int]) -> Dict[str, int]:
