@@ -247,15 +247,20 @@ class _Reader:
         out = []
         append = out.append
         while True:
-            if self.position == len(self.tokens):
+            tokens, position = self.tokens, self.position
+            end = len(tokens)
+            while position < end:
+                token = tokens[position]
+                position += 1
+                if token in history and token.__class__ is not Painted:
+                    break
+                append(token)
+            else:
+                self.position = position
                 if not self._leave():
                     return out
                 continue
-            token = self.tokens[self.position]
-            self.position += 1
-            if token not in history or token.__class__ is Painted:
-                append(token)
-                continue
+            self.position = position
             builtin = table.builtins.get(token)
             if builtin is not None:
                 replacement = builtin(self)
