@@ -14,7 +14,6 @@ import pytest
 
 import header_trees
 import rekall_layout_expert
-from findings import finding
 from header_trees import CONFIG
 from rekall_layout_expert import build_pre_ast, write_pre_ast
 from rekall_layout_expert.pre_ast.storage import dumps, loads
@@ -359,7 +358,6 @@ def test_a_hostile_pre_ast(files, data, tmp_path, program):
     files.refused()
 
 
-@finding(6)
 def test_a_hostile_pre_ast_logs_no_control_character(files, data, tmp_path):
     program = [[0, 1, "struct a\x1b[31m { int b; };", 0, 1, [".a\x1b[31m", ".x\ny"]], [0, 2, "struct b { int \x07c : 99; };", 0, 1, [".b"]]]
     files.pre_ast = hostile(data, tmp_path, program)
