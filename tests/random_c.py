@@ -279,6 +279,8 @@ class _Writer:
             return _Type(f"{keyword}(int *[{self.number(2)}])", kind="array")
         if kind == 2 and self.records:
             record = self.pick(self.records)
+            if record.text.startswith("t"):
+                return record  # else a typedef of it would be one more name of a record without a tag
             return record._replace(text=f"{keyword}({record.text})")
         if kind == 3 and self.offsets:
             record, member = self.pick(self.offsets)
@@ -389,7 +391,9 @@ class _Writer:
             return [f"{indent}{base} {self.name('m')} __attribute__((__mode__({self.pick(modes)})));"]
         if kind == 23:
             self.note("_Alignas")
-            return [f"{indent}_Alignas({self.pick(('16', '0', 'long double', '64', 'sizeof(char[32])'))}) "
+            if self.chance(4):
+                return [f"{indent}_Alignas({self.pick(('double', 'long long', 'long'))}) char {self.name('m')};"]
+            return [f"{indent}_Alignas({self.pick(('16', '0', 'long double', '64', 'sizeof(char[32])', 'long double[2]'))}) "
                     f"{self.pick(('int', 'char', 'void *', 'long long', 'double'))} {self.name('m')};"]
         if kind == 24:
             self.note("_Atomic")

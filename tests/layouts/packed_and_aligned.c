@@ -151,13 +151,14 @@ struct after_star {                         // size 0x40
     char d;                                 // 0x28, i386 0x24
 };
 
-// _Alignas, with a number, a type and 0.
+// _Alignas, with a number, a type and 0. On i386 double asks for 4, as _Alignof says.
 struct alignas {                     // size 0x30
     char a;                          // 0x00
     _Alignas(16) char b;             // 0x10
     _Alignas(long) char c;           // 0x18, i386 0x14
     _Alignas(0) int d;               // 0x1c, i386 0x18
     _Alignas(4) _Alignas(8) char e;  // 0x20
+    _Alignas(double) char f;         // 0x28, i386 0x24
 };
 
 // The alignment may be an expression.
