@@ -17,9 +17,10 @@ import pytest
 from comparison import Comparison, of_profile
 from kernel_source import Build, BuildFailed, build_directory, missing_tools, source_or_skip
 from kernels import kernel_or_skip
-from rekall_layout_expert import build_pre_ast, make_profile
+from rekall_layout_expert import LayoutExpertError, build_pre_ast, make_profile
 from rekall_layout_expert.kernel_config import KernelConfig
 from test_kernels_against_btf import OTHER_MEMBERS, OTHER_NAMES
+from test_record_layout_against_gcc import is_beyond_vtypes
 
 SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(31))
 RANDCONFIGS = int(os.environ.get("LAYOUT_EXPERT_RANDCONFIGS") or 5)
@@ -30,6 +31,8 @@ TARGETS = ("defconfig", "tinyconfig", "allnoconfig", "allyesconfig", "allmodconf
 
 # What the smallest configuration reaches must not shrink unnoticed.
 FEWEST_STRUCTS, FEWEST_MEMBERS = 1700, 11500
+# A bit-field of more than 64 bits: s390's clock has one.
+BEYOND_VTYPES = "no native type covers"
 # The compiler's own record behind __builtin_va_list.
 NO_KERNEL_TYPES = {"__va_list_tag", "__va_list"}
 
@@ -74,6 +77,10 @@ def test_one_random_configuration(build, series, architecture, capsys):
 
 def compare_random(build, series, architecture, seed, capsys):
     build.configure("randconfig", seed=seed)
+    if architecture == "arm" and "CONFIG_AEABI" not in KernelConfig.read(build.config).values:
+        with pytest.raises(LayoutExpertError, match="old ABI"):
+            make_profile(pre_ast(build.tree, architecture), str(build.config))
+        return
     try:
         compare(build, "%s %s randconfig, LAYOUT_EXPERT_SEED=%d" % (series, architecture, seed), capsys)
     except BuildFailed as reason:
@@ -86,12 +93,13 @@ def compare(build, what, capsys):
     profile = make_profile(pre_ast(build.tree, build.architecture), config, None, structs="all")
     ours = of_profile(profile, 8 if "CONFIG_64BIT" in config.values else 4, is_big_endian(config))
     comparison = Comparison(ours, truth, OTHER_NAMES, OTHER_MEMBERS)
-    left_out = profile["$METADATA"]["left_out"]
+    wrong = [difference for difference in comparison.wrong if not is_beyond_vtypes(difference)]
+    left_out = {name: reason for name, reason in profile["$METADATA"]["left_out"].items() if BEYOND_VTYPES not in reason}
     missing = sorted(truth.keys() - ours.keys())
 
     with capsys.disabled():
         print("\n%s: %s; left out: %d; missing: %d" % (what, comparison, len(left_out), len(missing)))
-    assert comparison.wrong == []
+    assert wrong == []
     assert left_out == {}
     assert missing == []
     assert comparison.records >= FEWEST_STRUCTS and comparison.members >= FEWEST_MEMBERS

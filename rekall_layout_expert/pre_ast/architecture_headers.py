@@ -32,8 +32,8 @@ _SYSTEM_CALLS = {
         _calls("asm/unistd-nr.h", "syscall.tbl", numbers=False),
     ),
     "s390": (
-        _calls("uapi/asm/unistd_32.h", "syscall.tbl", ("common", "32"), count=None),
-        _calls("uapi/asm/unistd_64.h", "syscall.tbl", ("common", "64"), count=None),
+        _calls("uapi/asm/unistd_32.h", "syscall.tbl", ("common", "32")),
+        _calls("uapi/asm/unistd_64.h", "syscall.tbl", ("common", "64")),
         _calls("asm/unistd_nr.h", "syscall.tbl", count="NR_syscalls", numbers=False),
     ),
     "powerpc": (
@@ -65,7 +65,8 @@ _TABLES = (
 _WITHOUT_TYPES = {
     "x86": ("syscalls_32.h", "syscalls_64.h", "syscalls_x32.h", "xen-hypercalls.h"),
     "arm": ("mach-types.h",),
-    "arm64": ("sysreg-defs.h",),
+    "arm64": ("sysreg-defs.h", "kernel-hwcap.h", "syscall_table_32.h", "syscall_table_64.h"),
+    "riscv": ("syscall_table_32.h", "syscall_table_64.h"),
     "s390": ("dis-defs.h", "facility-defs.h", "syscall_table.h"),
     "powerpc": ("syscall_table_32.h", "syscall_table_64.h", "syscall_table_spu.h"),
     "mips": ("syscall_table_n32.h", "syscall_table_n64.h", "syscall_table_o32.h"),
@@ -83,7 +84,9 @@ def architecture_headers(tree):
         if table is not None and not tree.has(own):
             headers[generated + calls.header] = _system_calls(calls, tree.text(table), arch == "arm")
     if tree.has("arch/arm64/tools/cpucaps"):
-        headers["arch/arm64/include/generated/asm/cpucaps.h"] = _capabilities(tree.text("arch/arm64/tools/cpucaps"))
+        # Since 6.7 a header of the source's own asks for it by another name.
+        name = "cpucap-defs.h" if tree.has("arch/arm64/include/asm/cpucaps.h") else "cpucaps.h"
+        headers[generated + "asm/" + name] = _capabilities(tree.text("arch/arm64/tools/cpucaps"))
     return {path: text for path, text in headers.items() if not tree.has(path)}
 
 
