@@ -8,7 +8,6 @@ import pytest
 
 import header_trees
 import kernels
-from findings import finding
 from header_trees import CONFIG
 from rekall_layout_expert import build_pre_ast, make_profile
 from rekall_layout_expert.c_tokens import tokenize
@@ -182,7 +181,6 @@ def test_what_cannot_be_made_from_the_config_is_never_another_build_s(tmp_path):
     assert "s" not in made["$STRUCTS"] and "TASK_SIZE_OF_ANOTHER" in made["$METADATA"]["left_out"]["s"]
 
 
-@finding(7, run=False)
 @pytest.mark.parametrize("hz", ["0", "text", "-1", '"250"', "99999999999999999999999"])
 def test_a_timer_frequency_that_is_none(tmp_path, hz):
     try:

@@ -361,6 +361,7 @@ def test_real_headers_merged_into_one_folder_are_the_same(tmp_path):
             target = merged / path.relative_to(kernel.tree)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-    split, single = build_pre_ast(kernel.tree), build_pre_ast(merged)
+    (tmp_path / "root.c").write_text("#include <linux/sched.h>\n")
+    split, single = (build_pre_ast(tree, root=tmp_path / "root.c") for tree in (kernel.tree, merged))
     assert single.header == {**split.header, "common": None}
     assert single.files == split.files
