@@ -8,7 +8,7 @@ others.
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.declarations import Parser, SyntaxProblem
-from rekall_layout_expert.parser.types import Attributed, Enum, Named, Record
+from rekall_layout_expert.parser.types import Atomic, Attributed, Enum, Named, Record
 
 
 class NotKnown(Exception):
@@ -44,6 +44,11 @@ class Scope:
         return type_
 
     def declare_typedef(self, name, type_):
+        target = type_
+        while isinstance(target, (Named, Attributed, Atomic)):
+            if isinstance(target, Named) and target.name == name:
+                raise SyntaxProblem("the typedef %s means itself" % name)
+            target = self.typedefs.get(target.name) if isinstance(target, Named) else target.target
         self.typedefs.setdefault(name, type_)
 
     def declare_object(self, name, type_):

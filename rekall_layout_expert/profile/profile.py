@@ -11,10 +11,12 @@ from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.parser.declarations import SyntaxProblem
 from rekall_layout_expert.parser.scope import NotKnown
 from rekall_layout_expert.parser.types import Array, Atomic, Attributed, Named, Pointer, Record, TypeOf
+from rekall_layout_expert.profile.agreement import check_symbols
 from rekall_layout_expert.profile.compatibility import SOURCES, offer_rekall_names
 from rekall_layout_expert.profile.kernel import Kernel
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
 from rekall_layout_expert.profile.vtypes import Vtypes
+from rekall_layout_expert.record_layout.layouts import LONGEST_CHAIN
 from rekall_layout_expert.version import VERSION
 
 _USED_MEMBERS = os.path.join(os.path.dirname(__file__), "used_members.json")
@@ -44,7 +46,9 @@ def _profile(pre_ast, config, symbols, structs, stages):
     if symbols is not None and not isinstance(symbols, Symbols):
         symbols = Symbols.read(symbols, link_text=text_link_address(config))
     stages.done("LOADED config%s" % (" and symbols" if symbols else ""))
+    doubts = check_symbols(config, symbols) if symbols else []
     kernel = Kernel(pre_ast, config)
+    kernel.notes += doubts
     stages.done("PREPROCESSED %d files" % len(kernel.unit.paths))
     kernel.read_types()
     stages.done("TRIMMED to %d of %d declarations" % (len(kernel.scope.index.all()), len(kernel.unit.declarations)))
@@ -138,7 +142,7 @@ def _with_pointed_to(kernel, names):
     seen = set()
 
     def visit(type_, through_pointer=False):
-        while True:
+        for _ in range(LONGEST_CHAIN):
             if isinstance(type_, Named):
                 type_ = scope.find_typedef(type_.name)
             elif isinstance(type_, (Attributed, Atomic)):

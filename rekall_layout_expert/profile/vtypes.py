@@ -20,6 +20,7 @@ from rekall_layout_expert.parser.types import (
     Record,
     TypeOf,
 )
+from rekall_layout_expert.record_layout.layouts import LONGEST_CHAIN
 
 # Rekall's native types where their names differ from C's.
 _NATIVE = {"_Bool": "bool", "signed char": "signed byte"}
@@ -174,7 +175,7 @@ class Vtypes:
 
     def _vtype(self, type_, owner, label, needed, typedef=None):
         """The [type, args] of a member's type; records by value are appended to `needed`."""
-        while True:
+        for _ in range(LONGEST_CHAIN):
             if isinstance(type_, Named):
                 typedef = type_.name
                 type_ = self.layouts.scope.find_typedef(type_.name)
@@ -186,6 +187,8 @@ class Vtypes:
                 type_ = self.layouts.constants.type_of_tokens(type_.tokens)
             else:
                 break
+        else:
+            raise NotKnown("a type that means itself")
         if isinstance(type_, Base):
             name = _NATIVE.get(type_.name, type_.name)
             if name == "void":

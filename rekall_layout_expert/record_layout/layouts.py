@@ -24,6 +24,7 @@ from rekall_layout_expert.parser.types import (
 from rekall_layout_expert.record_layout.constants import Constants
 
 _LARGEST_BITS = 1 << 63
+LONGEST_CHAIN = 1000  # of typedefs and typeofs; only a type that means itself has a longer one
 _REGISTER_SIZES = (8, 16, 32, 64)  # of GCC's integer machine modes on 32-bit targets, the only ones where it matters
 _MODES = {
     "QI": 8, "byte": 8, "HI": 16, "SI": 32, "DI": 64, "TI": 128, "word": None, "pointer": None, "unwind_word": None,
@@ -103,7 +104,7 @@ class Layouts:
 
     def resolve(self, type_):
         """The type without typedef names, attributes, typeof and _Atomic."""
-        while True:
+        for _ in range(LONGEST_CHAIN):
             if isinstance(type_, Named):
                 type_ = self.scope.find_typedef(type_.name)
             elif isinstance(type_, (Attributed, Atomic)):
@@ -112,6 +113,7 @@ class Layouts:
                 type_ = self.constants.type_of_tokens(type_.tokens)
             else:
                 return type_
+        raise NotKnown("a type that means itself")
 
     def measure(self, type_):
         """The Measure of a type.  Raises NotKnown."""
