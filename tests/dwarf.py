@@ -127,7 +127,8 @@ def read_records(path: str) -> Records:
                     record, found = _strip(die), by_typedef
                     if record is None or "DW_AT_name" in record.attributes:
                         continue
-                if record.tag in _RECORDS and "DW_AT_name" in die.attributes and "DW_AT_declaration" not in die.attributes:
+                attributes = die.attributes
+                if record.tag in _RECORDS and "DW_AT_name" in attributes and "DW_AT_declaration" not in attributes:
                     members: Dict[str, Member] = {}
                     _collect(record, 0, "", elf.little_endian, members)
                     found[_name(die)] = _size(record), members

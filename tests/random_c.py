@@ -393,7 +393,8 @@ class _Writer:
             self.note("_Alignas")
             if self.chance(4):
                 return [f"{indent}_Alignas({self.pick(('double', 'long long', 'long'))}) char {self.name('m')};"]
-            return [f"{indent}_Alignas({self.pick(('16', '0', 'long double', '64', 'sizeof(char[32])', 'long double[2]'))}) "
+            asked = self.pick(("16", "0", "long double", "64", "sizeof(char[32])", "long double[2]"))
+            return [f"{indent}_Alignas({asked}) "
                     f"{self.pick(('int', 'char', 'void *', 'long long', 'double'))} {self.name('m')};"]
         if kind == 24:
             self.note("_Atomic")
@@ -602,7 +603,9 @@ class _Writer:
             text, bits = self.enumeration("")
             return f"typedef {text} {name};", _Type(name, bits=bits)
         self.note("typedef of lower alignment")
-        base = self.pick(self.integers)
+        # Without a qualifier: an array of such a typedef's type loses the alignment (grokdeclarator).
+        base = self.pick([known for known in self.integers
+                          if not {"const", "__const", "volatile"} & set(known.text.split())])
         return f"typedef {base.text} {name} __attribute__((aligned(1)));", base._replace(text=name)
 
     def record(self) -> List[str]:
@@ -647,7 +650,8 @@ class _Writer:
             return lines + after
         lines.append(f"{prefix}{keyword}{head} {tag} {{")
         body = self.members(keyword == "union", 2, "    ", owner=known.text)
-        level = 1 + max([record.level for record in self.records if any(record.text in line for line in body)], default=0)
+        level = 1 + max([record.level for record in self.records
+                         if any(record.text in line for line in body)], default=0)
         lines += body
         lines.append(f"}}{tail}{suffix};")
         self.offsets += self.measured
