@@ -26,6 +26,7 @@ test-matrix: $(VENV)/installed-for-tests
 	$(VENV)/bin/python -m pytest -m "slow and ci"
 
 bench: $(VENV)/installed-for-tests
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt || true
 	$(VENV)/bin/python -m benchmarks
 
 clean:

@@ -126,6 +126,12 @@ def _make_profile(options):
         "SAVED %s: %d structs, %d left out, in %.2f s"
         % (options.profile, len(profile["$STRUCTS"]), len(left_out), time.monotonic() - start)
     )
+    missing = [name for name in map(str.strip, options.structs.split(",")) if name in left_out]
+    if missing:
+        raise LayoutExpertError(
+            "%s was written without %s, which cannot be known" % (options.profile, ", ".join(missing)),
+            next_step="the reasons stand above",
+        )
 
 
 def _preprocess(options):

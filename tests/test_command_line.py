@@ -140,7 +140,8 @@ def test_inputs_may_be_compressed(files):
 
 
 def test_structs_by_name_and_what_they_embed(files):
-    assert files.make_profile("--structs", "task_struct, absent").returncode == 0
+    done = files.make_profile("--structs", "task_struct, absent")
+    assert done.returncode == 1 and "was written without absent" in done.stderr.splitlines()[-1]
     content = json.loads(files.profile.read_text())
     assert list(content["$STRUCTS"]) == ["task_struct"]
     assert content["$METADATA"]["left_out"] == {"absent": "absent is not defined in these headers"}

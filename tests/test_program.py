@@ -243,7 +243,7 @@ def test_a_macro_that_stands_for_a_record_s_head_makes_its_piece_opaque():
 
 
 @pytest.mark.parametrize("text", ["{" * 5000, "}" * 5000, "(" * 5000, 
-                                  pytest.param("#if A\n" * 3000 + "#endif\n" * 3000, marks=finding(11)), "\\\n" * 5000, "\"" * 999, "'", "#",
+                                  "#if A\n" * 3000 + "#endif\n" * 3000, "\\\n" * 5000, "\"" * 999, "'", "#",
                                   "#define", "#include", "#if", "#define 1", "#undef", "#pragma", "\x00\x01", "\\", "/", "/*/", "struct", "enum {"])
 def test_a_header_of_any_text_is_built_or_refused_on_one_line(text, tmp_path):
     tree = header_trees.package(tmp_path, {"include/linux/types.h": text})

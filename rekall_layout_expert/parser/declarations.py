@@ -35,6 +35,7 @@ _QUALIFIERS = frozenset((
     "__restrict__", "__extension__", "static", "extern", "register", "auto", "inline", "__inline", "__inline__",
     "_Noreturn", "__thread", "_Thread_local", "__seg_gs", "__seg_fs", "constexpr",
 ))  # fmt: skip
+_TYPE_QUALIFIERS = ("const", "volatile", "restrict")
 _BASE_WORDS = frozenset((
     "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "__signed__", "__signed", "_Bool",
     "bool", "_Complex", "__complex__", "__complex", "__int128", "__int128_t", "__uint128_t", "_Float16", "_Float32",
@@ -73,6 +74,7 @@ class Parser:
         self.path = path
         self.line = line
         self.ms_extensions = ms_extensions
+        self._is_qualified = False  # what the current declaration declares
         self._defined = []  # records and enumerations of the current declaration
 
     # translation-unit: { external-declaration }
@@ -113,6 +115,7 @@ class Parser:
         if token in _ASM or token in _STATIC_ASSERT:
             self._skip_to_semicolon()
             return
+        self._is_qualified = False
         base, is_typedef, attributes = self._specifiers()
         if self._accept(";"):
             return
@@ -125,6 +128,8 @@ class Parser:
             if name is None:
                 raise self._problem("a name")
             if is_typedef:
+                if self._is_qualified:
+                    own = own + [("qualified", None)]
                 self.scope.declare_typedef(name, _with_attributes(type_, attributes + own))
             else:
                 self.scope.declare_object(name, type_)
@@ -153,6 +158,7 @@ class Parser:
                 type_ = VOID
                 self.position += 1
             elif token in _QUALIFIERS:
+                self._is_qualified |= token.strip("_") in _TYPE_QUALIFIERS
                 self.position += 1
             elif token == "struct" or token == "union":
                 if type_ is not None:
@@ -353,6 +359,7 @@ class Parser:
                 self.position += 1
                 type_ = Pointer(type_)
             elif token in _QUALIFIERS:
+                self._is_qualified |= token.strip("_") in _TYPE_QUALIFIERS
                 self.position += 1
             elif token == "_Atomic":
                 self.position += 1

@@ -2,7 +2,8 @@ r"""The type graph: GNU C's types as declared, before any target gives them size
 
 Expressions (array counts, bit-field widths, alignments, enumerators) stay token lists: most are never needed, and their
 values depend on the target.  `attributes` are lists of (name, argument tokens | None) and hold only the attributes that
-can change a layout (see `declarations.LAYOUT_ATTRIBUTES`), in the order in which they were written.
+can change a layout (see `declarations.LAYOUT_ATTRIBUTES`), in the order in which they were written; of qualifiers only
+those of a typedef are kept, as an attribute "qualified".
 """
 
 

@@ -63,7 +63,10 @@ def compile_program(source, name, prune=False):
     assemblers and C++ compilers read, which no type depends on.
     Raises LayoutExpertError for conditionals that do not nest.
     """
-    return _Compiler(name, prune).compile(source)
+    try:
+        return _Compiler(name, prune).compile(source)
+    except RecursionError:
+        raise LayoutExpertError("%s: conditionals are nested too deeply" % name) from None
 
 
 def logical_lines(source):

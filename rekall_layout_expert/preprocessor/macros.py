@@ -14,8 +14,8 @@ from bisect import bisect_left
 from rekall_layout_expert.c_tokens import Painted, Pragma, is_identifier, tokenize, tokenize_spelling
 from rekall_layout_expert.errors import LayoutExpertError
 
-# So many tokens may come out of macros in one run of text: a hundred times what the largest declaration of a kernel takes.
-_MOST_TOKENS = 10000000
+# So many tokens may come out of one macro call: fifty times what the largest of a kernel takes.
+_MOST_TOKENS = 1000000
 NOW = None  # the moment after everything seen so far
 _OMITTED = ()  # the variable arguments that an invocation leaves out, which are not the same as empty ones
 
@@ -204,7 +204,6 @@ class MacroTable:
         if all(self.history.keys().isdisjoint(tokens) for tokens, *_ in segments):
             return [token for tokens, *_ in segments for token in tokens]
         previous, disabled = self._when, self._disabled
-        self._tokens_left = _MOST_TOKENS
         self._disabled = set()
         try:
             return _Reader(self, segments).run()
@@ -272,6 +271,8 @@ class _Reader:
             macro = table.lookup(token, table._when)
             if not self.stack:
                 self.invocation = (self.tokens, self.position, self.first_line)
+                if self.parent is None:
+                    table._tokens_left = _MOST_TOKENS
             if macro is None:
                 append(token)
             elif macro.name in disabled:

@@ -180,6 +180,8 @@ class Layouts:
         element = self.measure(type_.element)
         if element.size is None:
             raise NotKnown("an array of arrays without a count")
+        if self._loses_alignment(type_.element):
+            raise NotKnown("an array of a qualified typedef with an alignment of its own")
         size = None
         if type_.count is not None:
             count = self.constants.value(type_.count)
@@ -188,6 +190,17 @@ class Layouts:
             size = count * element.size
         block = element.block or size not in _REGISTER_SIZES
         return Measure(size, element.alignment, element.user, element.category, None, element.atomic, block)
+
+    def _loses_alignment(self, element):
+        """Whether GCC may build an array of that type without the alignment of a typedef: where it is qualified, too."""
+        names = set()
+        while isinstance(element, (Named, Attributed)):
+            if isinstance(element, Named):
+                element = self.scope.find_typedef(element.name)
+            else:
+                names.update(name for name, _ in element.attributes)
+                element = element.target
+        return "qualified" in names and not names.isdisjoint(("aligned", "alignas"))
 
     def _measure_attributed(self, type_):
         measure = self.measure(type_.target)
