@@ -1,4 +1,5 @@
 """Detection in a real Rekall session: the right profile, for the right kernel, or one clear line."""
+import gzip
 import json
 import os
 import re
@@ -200,6 +201,25 @@ def test_damaged_stored_profile_is_made_again(home, image, made):
     path.write_bytes(path.read_bytes()[:100])
     assert tasks(open_image(image)) == TASKS
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("nonsense", [
+    5, [], "text", {"$METADATA": 5}, {"$STRUCTS": []}, {"$CONSTANTS": None},
+    {"$METADATA": {"left_out": 5}, "$STRUCTS": {}}, {"$METADATA": {}}, {"$METADATA": {"ProfileClass": 5}},
+    {"$METADATA": {"ProfileClass": "Nowhere"}}, {"$STRUCTS": {"task_struct": 5, "list_head": None}},
+    {"$STRUCTS": dict(plugin_image.STRUCTS, task_struct=[1, dict.fromkeys(("pid", "comm", "tasks", "mm"), 5)])},
+    {"$CONSTANTS": dict.fromkeys(("_text", "linux_banner", "linux_proc_banner", "init_task"), "here")},
+], ids=lambda nonsense: str(nonsense)[:40])
+def test_nonsense_in_a_stored_profile_is_made_again(home, image, made, caplog, nonsense):
+    tasks(open_image(image))
+    path = home / ".rekall_cache" / "v1.0" / "LayoutExpert" / stored(home)[0]
+    content = json.loads(gzip.decompress(path.read_bytes()))
+    content = {**content, **nonsense} if isinstance(nonsense, dict) else nonsense
+    path.write_bytes(gzip.compress(json.dumps(content).encode()))
+    caplog.clear()
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == 2
+    assert len([record for record in caplog.records if "made again" in record.getMessage()]) == 1
 
 
 def test_stored_profile_that_contradicts_the_memory_is_made_again(home, image, made, monkeypatch):

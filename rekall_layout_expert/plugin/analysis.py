@@ -10,7 +10,7 @@ from typing import List
 
 from rekall import cache, obj
 
-from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.errors import LayoutExpertError, printable
 from rekall_layout_expert.plugin.address_spaces import is_running_kernel
 from rekall_layout_expert.plugin.options import Named
 from rekall_layout_expert.plugin.profile_maker import Stages, make
@@ -49,8 +49,9 @@ def profile_of(detection, subject: Subject, stages: Stages) -> obj.Profile:
             profile = _verified(detection, stored, name, subject)
             stages.done("stored profile", name, "verified")
             return profile
-        except LayoutExpertError as error:
-            session.logging.warning("Layout Expert: %s is made again: %s", name, error)
+        except Exception as error:  # Nonsense in a stored profile makes Rekall fail in any way.
+            _forget(session)
+            session.logging.warning("Layout Expert: %s is made again: %s", name, printable(str(error)))
     return register(detection, subject, make(subject, repositories, stages), repositories, stages)
 
 
@@ -79,18 +80,23 @@ def _verified(detection, data: dict, name: str, subject: Subject) -> obj.Profile
             raise LayoutExpertError("the kernel's page tables are not where the profile says")
         _check_content(session, profile, subject)
     except LayoutExpertError as error:
-        session.SetCache("kernel_slide", None)
-        session.SetCache("dtb", None)
-        session.SetCache("default_address_space", None)
-        session.SetParameter("page_offset", None)
-        session.kernel_address_space = None
-        session.profile = obj.NoneObject("Unset")
+        _forget(session)
         raise LayoutExpertError(
             f"the profile made for {subject.kernel.release} contradicts the memory: {error}",
             [subject.config.source, subject.symbols.source],
             "check that these, and the Pre-AST, are of this very kernel") from error
     session.profile_cache[name] = profile
     return profile
+
+
+def _forget(session) -> None:
+    """Undoes what a profile, that turned out to be none, has set in the session."""
+    session.SetCache("kernel_slide", None)
+    session.SetCache("dtb", None)
+    session.SetCache("default_address_space", None)
+    session.SetParameter("page_offset", None)
+    session.kernel_address_space = None
+    session.profile = obj.NoneObject("Unset")
 
 
 def _is_of_named_pre_ast(stored: dict, subject: Subject) -> bool:

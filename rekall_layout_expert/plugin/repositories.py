@@ -20,6 +20,7 @@ from rekall_layout_expert.supply.repository import DirectoryRepository
 # Profiles of all structs have 20 MB.
 _SIZE_LIMIT = 256 << 20
 _WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
+_SECTIONS = ("$METADATA", "$STRUCTS", "$CONSTANTS")
 
 
 def local_repositories(session) -> List[DirectoryRepository]:
@@ -43,7 +44,7 @@ def load_profile(session, repositories: List[DirectoryRepository], name: str) ->
             if data is None:
                 continue
             profile = json.loads(zlib.decompressobj(_WITH_GZIP_HEADER).decompress(data, _SIZE_LIMIT))
-            if "$METADATA" in profile:
+            if isinstance(profile, dict) and all(isinstance(profile.get(section), dict) for section in _SECTIONS):
                 return profile
             reason = "it is no profile"
         except (LayoutExpertError, zlib.error, TypeError, ValueError) as error:
