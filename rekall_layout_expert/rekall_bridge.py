@@ -203,11 +203,29 @@ def _without_disk_images(tsk):
         detector.classes_by_name[detector.name].remove(detector)
 
 
+def _without_unwritable_directory(cache):
+    make, told = cache.Factory, set()
+
+    def factory(session, cache_type):
+        try:
+            return make(session, cache_type)
+        except cache.io_manager.IOManagerError as error:
+            reason = str(error)
+        if reason not in told:
+            told.add(reason)
+            session.logging.warning("Layout Expert: %s; nothing is kept for the next start", reason)
+        return cache.TimedCache(session) if cache_type == "timed" else cache.Cache(session)
+
+    cache.Factory = factory
+
+
 def _with_layout_expert(_plugins):
     import rekall_layout_expert.plugin  # noqa: F401
 
 
 AFTERWARDS = {  # module: (what is done then, why)
+    "rekall.cache": (_without_unwritable_directory, "a home directory that cannot be written, as on a read-only file "
+                     "system, would end each start with a traceback; a cache in memory does"),
     "rekall.plugins": (_with_layout_expert, "only the command line asks for entry points; whoever writes `from rekall "
                        "import session, plugins` is to have live analysis too"),
     "rekall.plugins.filesystems.tsk": (_without_disk_images, "the detection of profiles asks its TSKDetector about every "

@@ -1,6 +1,7 @@
 """Detection in a real Rekall session: the right profile, for the right kernel, or one clear line."""
 import gzip
 import json
+import logging
 import os
 import re
 import socket
@@ -242,6 +243,43 @@ def test_unwritable_repository_costs_a_line_and_not_the_run(home, image, made, c
     warnings = [record.getMessage() for record in caplog.records if "Layout Expert" in record.getMessage()
                 and record.levelname == "WARNING"]
     assert len(warnings) == 1 and "cannot write" in warnings[0] and "\n" not in warnings[0]
+
+
+@pytest.fixture(params=["a file", "read-only", "read-only with a cache", "not ours"])
+def unwritable(request, home, tmp_path):
+    """A HOME where nothing can be written."""
+    place = tmp_path / "unwritable"
+    if request.param == "a file":
+        place.write_text("no directory")
+        yield place
+    elif request.param == "not ours":
+        if os.geteuid() == 0:
+            pytest.skip("root may write anywhere")
+        place.mkdir(mode=0o555)
+        yield place
+    else:
+        place.mkdir()
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], stderr=subprocess.PIPE,
+                               universal_newlines=True)
+        if mount.returncode:
+            pytest.skip(f"cannot mount a read-only file system: {mount.stderr.strip()}")
+        try:
+            if request.param == "read-only with a cache":
+                (place / ".rekall_cache").mkdir()
+            subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+            yield place
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
+
+
+def test_home_that_cannot_be_written_costs_a_line_and_not_the_run(unwritable, image, made, monkeypatch, caplog, capsys):
+    monkeypatch.setenv("HOME", str(unwritable))
+    rekal.main(["-f", str(image), "pslist"])
+    assert re.search(r"^0x\w+ sleep +9 +7 +1000 ", capsys.readouterr().out, re.MULTILINE)
+    told = [record.getMessage() for record in caplog.records
+            if record.levelno == logging.WARNING and "Layout Expert" in record.getMessage()]
+    assert len(told) == 1 and f"cache directory {unwritable}" in told[0] and "\n" not in told[0]
+    assert len(made) == 1
 
 
 def test_nothing_is_registered_or_stored_of_a_profile_that_contradicts_the_memory(home, image, made, monkeypatch):

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import zlib
+from contextlib import suppress
 from typing import List, Optional
 
 from rekall import cache, constants, io_manager
@@ -26,11 +27,9 @@ _SECTIONS = ("$METADATA", "$STRUCTS", "$CONSTANTS")
 def local_repositories(session) -> List[DirectoryRepository]:
     """In the order in which they are read. The last is Rekall's cache, where it stores profiles."""
     directories = [os.path.expandvars(path) for path in session.GetParameter("repository_path") or ()]
-    try:
+    # Without a configured cache, Rekall's answer is its own None; of one that cannot be written the start has told.
+    with suppress(io_manager.IOManagerError):
         directories.append(cache.GetCacheDir(session))
-    except io_manager.IOManagerError as error:
-        session.logging.warning("Layout Expert: %s", error)
-    # Without a configured cache, Rekall's answer is its own None.
     existing = [os.path.abspath(directory) for directory in directories if directory and os.path.isdir(directory)]
     return [DirectoryRepository(os.path.join(directory, constants.PROFILE_REPOSITORY_VERSION))
             for directory in dict.fromkeys(existing)]
@@ -55,10 +54,10 @@ def load_profile(session, repositories: List[DirectoryRepository], name: str) ->
 
 
 def store_profile(session, repositories: List[DirectoryRepository], name: str, profile: dict) -> Optional[str]:
-    """Stores a profile where Rekall would; where, or None when a line has told that it cannot be."""
+    """Stores a profile where Rekall would; where, or None when there is no such place or a line has told of it."""
+    if not repositories:
+        return None
     try:
-        if not repositories:
-            raise LayoutExpertError("there is no profile repository to write to")
         data = json.dumps(profile, sort_keys=True, separators=(",", ":")).encode("ascii")
         # Without the time in its header, the same profile is the same file.
         repositories[-1].put(name + ".gz", gzip.compress(data, 1, mtime=0))
