@@ -11,7 +11,8 @@ import sys
 
 import plugin_image
 import pytest
-from rekall import plugin, plugins, rekal, session  # noqa: F401: imports all plugins
+from rekall import obj, plugin, plugins, rekal, session  # noqa: F401: imports all plugins
+from rekall.plugins import guess_profile
 from rekall.plugins.addrspaces import elfcore, standard
 
 import rekall_layout_expert
@@ -272,7 +273,7 @@ def unwritable(request, home, tmp_path):
             subprocess.run(["umount", str(place)], check=True)
 
 
-def test_home_that_cannot_be_written_costs_a_line_and_not_the_run(unwritable, image, made, monkeypatch, caplog, capsys):
+def test_unwritable_home_costs_a_line_and_not_the_run(unwritable, image, made, monkeypatch, caplog, capsys):
     monkeypatch.setenv("HOME", str(unwritable))
     rekal.main(["-f", str(image), "pslist"])
     assert re.search(r"^0x\w+ sleep +9 +7 +1000 ", capsys.readouterr().out, re.MULTILINE)
@@ -365,6 +366,38 @@ FAILURES = {
 def test_failure_is_one_line_and_an_exit_code(home, image, tmp_path, message):
     FAILURES[message](tmp_path)
     assert_one_line(rekall_command("-f", str(image), "pslist"), message)
+
+
+BESIDE = "configuration .*guest.core.config, .*guest.core.kallsyms, .*System.map; .*--config_file_path and --system"
+IMAGES = {
+    "a Linux kernel and nothing beside": (BESIDE, lambda path: plugin_image.write_raw(path, plugin_image.memory())),
+    "a configuration only": (BESIDE, lambda path: (plugin_image.write_raw(path, plugin_image.memory()),
+                                                   path.with_name("guest.core.config").write_text(plugin_image.CONFIG))),
+    "nothing known": (BESIDE, lambda path: plugin_image.write_raw(path, {0: b"something"}, plugin_image.MEGABYTE)),
+    "empty": ("guest.core is empty; .*-f", lambda path: path.write_bytes(b"")),
+    "missing": ("cannot read .*guest.core .*: No such file", lambda path: None),
+    "a directory": ("cannot read .*guest.core .*: Is a directory", lambda path: path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(IMAGES))
+def test_image_that_nobody_has_a_profile_for_is_one_line_and_an_exit_code(home, tmp_path, kind):
+    message, write = IMAGES[kind]
+    write(tmp_path / "guest.core")
+    run = rekall_command("-f", str(tmp_path / "guest.core"), "pslist")
+    assert run.returncode == 1 and "Traceback" not in run.stderr and not run.stdout.strip(), run.stderr
+    # Rekall has its own lines on each repository that it asked.
+    lines = [line for line in run.stderr.splitlines() if not re.search(r":(WARNING|ERROR):rekall\.", line)]
+    assert len(lines) == 1 and re.match(f"rekall: .*{message}", lines[0]), run.stderr
+
+
+def test_image_that_rekall_has_a_profile_for_is_left_to_it(home, tmp_path, monkeypatch):
+    """As a Windows image would be."""
+    plugin_image.write_raw(tmp_path / "windows.raw", {0: b"something else"}, plugin_image.MEGABYTE)
+    theirs = obj.Profile(name="nt/theirs", session=session.InteractiveSession())
+    monkeypatch.setattr(guess_profile.ProfileHook, "_ScanProfiles", lambda self: theirs)
+    rekall = open_image(tmp_path / "windows.raw")
+    assert rekall.profile is theirs
 
 
 def test_options_name_what_is_missing(home, image, tmp_path):

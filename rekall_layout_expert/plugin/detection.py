@@ -8,6 +8,8 @@ Every start of Rekall imports this module, and few need what makes a profile: th
 """
 from __future__ import annotations
 
+import os
+
 from rekall import kb
 from rekall.plugins import guess_profile
 
@@ -15,7 +17,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.plugin.address_spaces import is_running_kernel
 from rekall_layout_expert.plugin.failure import give_up
 from rekall_layout_expert.plugin.five_levels import FindPageTables
-from rekall_layout_expert.plugin.options import Named
+from rekall_layout_expert.plugin.options import SIDECARS, Named
 
 
 class LayoutExpertDetection(guess_profile.DetectionMethod):
@@ -58,3 +60,43 @@ class LayoutExpertProfileName(kb.ParameterHook):
         memory = self.session.physical_address_space
         profile = LayoutExpertDetection(session=self.session).DetectFromHit(None, 0, memory) if memory else None
         return profile.name if profile else None
+
+
+class LayoutExpertProfile(guess_profile.ProfileHook):
+    """Rekall's own search for a profile, which ends with a line instead of a traceback when nobody has one."""
+
+    def ScanProfiles(self):
+        profile = super().ScanProfiles()
+        if not profile:
+            give_up(self.session, self._why_there_is_none())
+        return profile
+
+    def calculate(self):
+        try:
+            return super().calculate()
+        except RuntimeError:
+            # Raised when no address space reads the file.
+            if self.session.physical_address_space or not self.session.GetParameter("filename"):
+                raise
+            give_up(self.session, self._why_there_is_none())
+
+    def _why_there_is_none(self) -> LayoutExpertError:
+        image = str(self.session.GetParameter("filename"))
+        try:
+            with open(image, "rb") as file:
+                is_empty = not file.seek(0, os.SEEK_END)
+        except OSError as error:
+            return LayoutExpertError(f"cannot read {image} as an image of memory: {error.strerror}",
+                                     next_step="name an image, or /proc/kcore, with -f")
+        if is_empty:
+            return LayoutExpertError(f"{image} is empty", next_step="name an image, or /proc/kcore, with -f")
+        return LayoutExpertError(
+            f"no profile for {image}: Rekall has none that fits, and to make one for a Linux kernel takes its "
+            "configuration and its symbols",
+            [image + ending for name in ("config_file_path", "system") for ending in SIDECARS[name]],
+            "name them with --config_file_path and --system, or put them there")
+
+
+# Rekall takes the first class of a name.
+del kb.ParameterHook.classes[guess_profile.ProfileHook.__name__]
+kb.ParameterHook.classes_by_name[guess_profile.ProfileHook.name].remove(guess_profile.ProfileHook)
