@@ -30,6 +30,8 @@ def kernel_flags(common, own, config, as_its_compiler=True):
             flags += [f"-U{name}", f"-D{name}={number}"]
     if config.values.get("CONFIG_FUNCTION_TRACER"):
         flags.append("-DCC_USING_FENTRY")
+    if config.values.get("CONFIG_X86_X32") and "-DCONFIG_X86_X32_ABI" in (common / "arch/x86/Makefile").read_text():
+        flags.append("-DCONFIG_X86_X32_ABI")
     for place in ("arch/x86/include", "arch/x86/include/generated", "include", "arch/x86/include/uapi",
                   "arch/x86/include/generated/uapi", "include/uapi", "include/generated/uapi"):
         flags += [option for tree in (common, own) if (tree / place).is_dir() for option in ("-I", str(tree / place))]

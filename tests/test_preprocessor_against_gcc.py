@@ -15,16 +15,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-import rekall_layout_expert
 from dwarf import CompilerRefused, can_compile, run_gcc
-from kernels import kernel_or_skip
-from rekall_layout_expert import build_pre_ast, preprocess
+from kernel_gcc import ROOT, kernel_flags, where_present
+from kernels import kernel_or_skip, pre_ast
+from rekall_layout_expert import preprocess
 from rekall_layout_expert.c_tokens import Pragma
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.profile.kernel import Kernel
 
-ROOT = Path(rekall_layout_expert.__file__).parent / "pre_ast" / "root.c"
 PROGRAMS = Path(__file__).with_name("macros")
 INCLUDE_PATHS = [str(PROGRAMS), str(PROGRAMS / "include"), str(PROGRAMS / "later")]
 SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(32))
@@ -224,39 +223,6 @@ def test_random_conditions(condition, counts):
 
 # Kernels
 
-X86_64 = ("-m64 -mno-sse -mno-mmx -mno-sse2 -mno-3dnow -mno-avx -fcf-protection=none -mno-80387 -mno-fp-ret-in-387 "
-          "-mno-red-zone -mcmodel=kernel -std=gnu11 -fshort-wchar -fno-PIE -O2").split()
-
-
-def kernel_flags(common, own, config):
-    """What the kernel's build gives gcc, from its Makefiles (LINUXINCLUDE, KBUILD_CFLAGS), for an x86_64 tree in two parts."""
-    flags = [*X86_64, "-nostdinc", "-D__KERNEL__"]
-    makefile = (common / "Makefile").read_text()
-    if "-funsigned-char" in makefile:
-        flags.append("-funsigned-char")
-    if "-print-file-name=include" in makefile:
-        flags += ["-isystem", run_gcc(["-print-file-name=include"], "").strip()]
-    # The headers ask for the version of the compiler that built the kernel.
-    for name, number in zip(("__GNUC__", "__GNUC_MINOR__", "__GNUC_PATCHLEVEL__"), config.compiler.version):
-        flags += [f"-U{name}", f"-D{name}={number}"]
-    if config.values.get("CONFIG_FUNCTION_TRACER"):
-        flags.append("-DCC_USING_FENTRY")
-    if config.values.get("CONFIG_X86_X32") and "-DCONFIG_X86_X32_ABI" in (common / "arch/x86/Makefile").read_text():
-        flags.append("-DCONFIG_X86_X32_ABI")
-    for place in ("arch/x86/include", "arch/x86/include/generated", "include", "arch/x86/include/uapi",
-                  "arch/x86/include/generated/uapi", "include/uapi", "include/generated/uapi"):
-        flags += [option for tree in (common, own) if (tree / place).is_dir() for option in ("-I", str(tree / place))]
-    for header in ("compiler-version.h", "kconfig.h", "compiler_types.h"):
-        path = common / "include/linux" / header
-        flags += ["-include", str(path)] if path.exists() else []
-    return flags
-
-
-def where_present(root):
-    """The root with each #include under a condition that its header exists."""
-    return re.sub(r"^#include ([<\"].*[>\"])$", r"#if __has_include(\1)\n#include \1\n#endif", root, flags=re.M)
-
-
 def record_definitions(stream):
     """{tag, or typedef's name of a record without: its tokens from struct or union to the semicolon} at file scope."""
     found, position, depth = {}, 0, 0
@@ -303,7 +269,7 @@ def matching(stream, opening):
 def test_kernel_records(series, flavour, capsys):
     kernel = kernel_or_skip(series, flavour)
     config = KernelConfig.read(kernel.config)
-    unit = Kernel(pre_ast_of(str(kernel.tree)), config).unit
+    unit = Kernel(pre_ast(kernel.tree), config).unit
     ours = record_definitions(list(expanded(unit)))
     root = where_present(ROOT.read_text())
     text = run_gcc(["-E", "-P", "-w", *kernel_flags(kernel.common, kernel.tree, config)], root)
@@ -324,8 +290,3 @@ def expanded(unit):
             yield from (token for token in unit.expand(declaration) if not isinstance(token, Pragma))
         except LayoutExpertError:
             continue  # it needs a number that only the build computes; a record in it will be missed in the comparison
-
-
-@functools.lru_cache(maxsize=None)
-def pre_ast_of(tree):
-    return build_pre_ast(tree)
