@@ -22,6 +22,7 @@ class Conditions:
         self.table = table
         self._tokens = {}
         self._inside = False
+        self._skipping = False  # in an operand of ?: that is not evaluated
         table.define_builtin("defined", self._defined)
         for name in ("__has_include", "__has_include_next"):
             table.define_builtin(name, self._has_include(find, "next" if name.endswith("next") else ""))
@@ -49,6 +50,7 @@ class Conditions:
         try:
             expanded = self.table.expand([(tokens, None, 0, None)])
             tree = ExpressionReader([token for token in expanded if not token.isspace()]).read()
+            self._skipping = False
             return self._fold(tree)[0]
         except NotConstant as error:
             raise LayoutExpertError("#if %s: %s" % (text, error)) from None
@@ -77,16 +79,17 @@ class Conditions:
                 if bool(left[0]) == (operator == "||"):
                     return int(operator == "||"), 64, False
                 return int(bool(self._fold(tree[3])[0])), 64, False
-            return _ARITHMETIC.binary(operator, left, self._fold(tree[3]))
+            right = self._fold(tree[3])
+            if self._skipping and operator in ("/", "%") and not right[0]:
+                return 0, 64, left[2] or right[2]
+            return _ARITHMETIC.binary(operator, left, right)
         if kind == "conditional":
             condition = self._fold(tree[1])
-            chosen = (tree[2] or tree[1]) if condition[0] else tree[3]
-            try:
-                other = self._fold(tree[3] if condition[0] else tree[2] or tree[1])
-            except NotConstant:
-                other = condition
-            value = self._fold(chosen)
-            return _ARITHMETIC.binary("+", value, (0, 64, other[2]))
+            chosen, rejected = (tree[2] or tree[1], tree[3]) if condition[0] else (tree[3], tree[2] or tree[1])
+            skipping, self._skipping = self._skipping, True
+            is_unsigned = self._fold(rejected)[2]  # only its type counts (C11 6.5.15p5)
+            self._skipping = skipping
+            return _ARITHMETIC.binary("+", self._fold(chosen), (0, 64, is_unsigned))
         if kind == "comma":
             return self._fold(tree[2])
         raise NotConstant("no preprocessing expression")
