@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host import find_host
 from rekall_layout_expert.host.config import misfit_of
-from rekall_layout_expert.host.image import ImageFile, find_banners, find_configs
+from rekall_layout_expert.host.image import ImageFile, find_configs
 from rekall_layout_expert.host.kcore import kcore_text_segment
 from rekall_layout_expert.host.permissions import lockdown, why_addresses_are_hidden, why_kcore_is_closed
 from rekall_layout_expert.host.release import Kernel, find_build_id, find_kernel
@@ -426,15 +426,6 @@ def test_the_configuration_in_an_image_is_found_wherever_it_lies(offset):
 def test_marks_without_a_configuration_are_passed_over(content):
     image = Memory(content + bytes(100) + b"IKCFG_ST" + PACKED + b"IKCFG_ED")
     assert [offset for offset, _ in find_configs(image)] == [len(content) + 100]
-
-
-def test_the_kernels_banner_is_found_and_copies_in_logs_are_not(tmp_path):
-    log = b"kernel: " + BANNER.encode() + b"kernel: Command line: quiet\n"
-    template = b"Linux version %s (%s) \n\0"
-    other = log + template
-    (tmp_path / "image").write_bytes(other + bytes(CHUNK - len(other) - 5) + BANNER.encode() + b"\0")
-    with ImageFile(tmp_path / "image") as image:
-        assert list(find_banners(image)) == [(CHUNK - 5, BANNER.strip())]
 
 
 def test_an_image_that_cannot_be_read_is_told(tmp_path):

@@ -90,6 +90,25 @@ def stored(home):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
+def carried(config):
+    """A configuration as CONFIG_IKCONFIG puts it into the kernel's data."""
+    return b"IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED"
+
+
+def test_an_image_that_carries_its_configuration_needs_only_symbols(home, image, made):
+    image.with_name("guest.core.config").unlink()
+    plugin_image.write_raw(image, {**plugin_image.memory(), 0x2E00100: carried(plugin_image.CONFIG)})
+    assert tasks(open_image(image, system=f"{image}.kallsyms")) == TASKS
+
+
+def test_of_two_configurations_in_an_image_none_is_taken(home, image, made):
+    image.with_name("guest.core.config").unlink()
+    plugin_image.write_raw(image, {**plugin_image.memory(), 0x2E00100: carried(plugin_image.CONFIG),
+                                   0x2E80100: carried(plugin_image.CONFIG + "CONFIG_NUMA=y\n")})
+    with pytest.raises(plugin.PluginError, match="without the kernel's configuration.*guest.core.config"):
+        tasks(open_image(image, system=f"{image}.kallsyms"))
+
+
 @pytest.mark.parametrize("form", sorted(WRITERS))
 @pytest.mark.parametrize("text, slide", [
     (0x1000000, 0), (0x1000000, 0x3A000000), (0x2600000, 0), (0x2200000, 0x1C200000)])

@@ -1,14 +1,13 @@
-"""What a memory image itself tells of its kernel: the banner, and the configuration if it carries it.
+"""The kernel's configuration inside a memory image, if it carries it.
 
-Both lie in the kernel's read-only data, which is contiguous in physical memory: `linux_banner` is a
-string with its end, and CONFIG_IKCONFIG puts the gzipped configuration between the marks IKCFG_ST and
-IKCFG_ED (kernel/configs.c). Logs, programs and other systems' pages in the same memory contain both
-texts too, so what is found is checked and all of it is offered, in the order of its offsets.
+It lies in the kernel's read-only data, which is contiguous in physical memory: CONFIG_IKCONFIG puts the
+gzipped configuration between the marks IKCFG_ST and IKCFG_ED (kernel/configs.c). Programs and other
+systems' pages in the same memory contain the marks too, so what is found is checked and all of it is
+offered, in the order of its offsets.
 """
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from typing import Iterator, Tuple
 
@@ -21,9 +20,6 @@ _CONFIG_START, _CONFIG_END = b"IKCFG_ST", b"IKCFG_ED"
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 # Real ones have 30 to 80 KB packed, 300 KB unpacked.
 _PACKED_LIMIT, _UNPACKED_LIMIT = 1 << 20, 16 << 20
-_BANNER_START, _BANNER_LIMIT = b"Linux version ", 512
-# The string of the kernel ends in a newline and a zero; copies in logs do not.
-_BANNER = re.compile(rb"(Linux version \d[^\s/]* \([^\n\0]+\) #\d[^\n\0]*)\n\0")
 
 
 class ImageFile:
@@ -45,14 +41,6 @@ class ImageFile:
 
     def __exit__(self, *_) -> None:
         self._file.close()
-
-
-def find_banners(image: ImageFile) -> Iterator[Tuple[int, str]]:
-    """The (offset in bytes, banner) of each kernel's banner in an image, without its newline."""
-    for offset in _occurrences(image, _BANNER_START):
-        match = _BANNER.match(image.read(offset, _BANNER_LIMIT))
-        if match:
-            yield offset, match.group(1).decode("utf-8", "replace")
 
 
 def find_configs(image: ImageFile, source: str = "the image") -> Iterator[Tuple[int, KernelConfig]]:

@@ -12,6 +12,7 @@ from typing import Callable, Optional
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host import Host
 from rekall_layout_expert.host.config import find_config, misfit_of
+from rekall_layout_expert.host.image import ImageFile, find_configs
 from rekall_layout_expert.host.release import Kernel, find_kernel
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.plugin.kernel_location import Location, locate_in_image, locate_running_kernel
@@ -71,20 +72,28 @@ def running_kernel(named: Named, with_location: bool = True) -> Subject:
 
 def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], None]) -> Subject:
     """The kernel in an image. memory: Rekall's physical address space of it."""
-    missing = [image + ending for name in ("config_file_path", "system") if not getattr(named, name)
-               for ending in SIDECARS[name]]
-    if missing:
+    config = KernelConfig.read(named.config_file_path) if named.config_file_path else \
+        _config_inside(image) if named.system else None
+    if config is None or not named.system:
+        missing = [image + ending for name in ("config_file_path", "system") if not getattr(named, name)
+                   for ending in SIDECARS[name]]
         raise LayoutExpertError(f"{image} cannot be analysed without the kernel's configuration and symbols", missing,
                                 "name them with --config_file_path and --system, or put them there")
-    config = KernelConfig.read(named.config_file_path)
     if config.architecture != "x86_64":
-        raise LayoutExpertError(f"{named.config_file_path} is of architecture {config.architecture}: "
+        raise LayoutExpertError(f"{config.source} is of architecture {config.architecture}: "
                                 "images are supported of x86_64 only")
     symbols = Symbols.read(named.system, text_link_address(config))
     location = locate_in_image(memory, symbols.addresses, image, named.system, progress)
     kernel = Kernel.from_banner(location.banner, config.architecture)
     _check_fit(config, kernel)
     return Subject(kernel, config, lambda: symbols, symbols.digest, location, named.pre_ast)
+
+
+def _config_inside(image: str) -> Optional[KernelConfig]:
+    """The configuration that an image carries (CONFIG_IKCONFIG); None if it holds none, or several different ones."""
+    with ImageFile(image) as file:
+        found = {config.digest: config for _, config in find_configs(file, image)}
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def named_kernel(named: Named) -> Subject:
