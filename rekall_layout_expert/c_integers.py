@@ -20,7 +20,7 @@ A value is (integer, width in bits, unsigned?).
 
 import re
 
-from rekall_layout_expert.c_tokens import is_identifier
+from rekall_layout_expert.c_tokens import Unspelled, is_identifier
 
 # Higher binds tighter (C11 6.5.5 to 6.5.14).
 PRECEDENCE = {
@@ -184,10 +184,12 @@ class ExpressionReader:
         if token[-1] == "'":
             return ("char", token)
         if token[-1] == '"':
+            is_spelled = token.__class__ is not Unspelled
             while self._peek()[-1:] == '"':
+                is_spelled &= self._peek().__class__ is not Unspelled
                 token = token[:-1] + self._peek()[1:]
                 self.position += 1
-            return ("string", token)
+            return ("string", token) if is_spelled else ("opaque", "the length of a stringified text")
         if is_identifier(token):
             return ("name", token)
         raise NotConstant("unexpected '%s' in '%s'" % (token, " ".join(self.tokens)))

@@ -39,6 +39,12 @@ class Pragma(str):
     __slots__ = ()
 
 
+class Unspelled(str):
+    """A string literal made by # of several tokens whose white space was forgotten: its length is not known."""
+
+    __slots__ = ()
+
+
 def is_identifier(token):
     """Whether `token` is an identifier or a keyword."""
     first = token[0]

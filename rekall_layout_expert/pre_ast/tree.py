@@ -28,10 +28,10 @@ _SOURCE_ARCHITECTURE = {"x86_64": "x86", "i386": "x86"}
 AUTOCONF = ("include/generated/autoconf.h", "include/linux/autoconf.h")
 _GENERATED = re.compile(
     r"include/generated/(?!uapi/)|arch/x86/include/generated/asm/cpufeaturemasks\.h\Z"
-    r"|include/(?:linux/(?:autoconf|bounds|compile|utsrelease)|asm-\w+/asm-offsets)\.h\Z"
+    r"|include/(?:linux/(?:autoconf|bounds|compile|utsrelease)|asm(?:-\w+)?/asm-offsets)\.h\Z"
 )
 # Where they were before 2.6.33.
-_OLD_PLACES = ("include/linux/", "include/asm-")
+_OLD_PLACES = ("include/linux/", "include/asm")
 _GENERATED_APART = (2, 6, 33)
 _VERSION_HEADER = "include/generated/uapi/linux/version.h"
 # The one header of the compiler's own that kernels include (before 5.15), as GCC's documentation describes it.

@@ -11,7 +11,7 @@ disabled is painted and never expanded again.  Arguments are expanded on their o
 
 from bisect import bisect_left
 
-from rekall_layout_expert.c_tokens import Painted, Pragma, is_identifier, tokenize, tokenize_spelling
+from rekall_layout_expert.c_tokens import Painted, Pragma, Unspelled, is_identifier, tokenize, tokenize_spelling
 from rekall_layout_expert.errors import LayoutExpertError
 
 # So many tokens may come out of one macro call: fifty times what the largest of a kernel takes.
@@ -503,7 +503,8 @@ def _stringified(tokens, spelling):
             parts.append(token.replace("\\", "\\\\").replace('"', '\\"'))
         else:
             parts.append(token)
-    return '"%s"' % ("" if spelling else " ").join(parts).strip()
+    literal = '"%s"' % "".join(parts).strip()
+    return literal if spelling or len(parts) < 2 else Unspelled(literal)
 
 
 def destringized(literal):
