@@ -81,7 +81,7 @@ class Conditions:
                 return int(bool(self._fold(tree[3])[0])), 64, False
             right = self._fold(tree[3])
             if self._skipping and operator in ("/", "%") and not right[0]:
-                return 0, 64, left[2] or right[2]
+                return left  # as GCC has it, with the type of the left operand alone
             return _ARITHMETIC.binary(operator, left, right)
         if kind == "conditional":
             condition = self._fold(tree[1])
