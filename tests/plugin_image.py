@@ -70,7 +70,7 @@ STRUCTS = {
 LEFT_OUT = {}
 
 
-def profile(pre_ast, config, symbols, structs="rekall", progress=None):
+def profile(pre_ast, config, symbols, structs="rekall", progress=None, release=None, banner=None):
     """In place of make_profile."""
     return {"$METADATA": {"ProfileClass": "Linux", "Type": "Profile", "arch": "AMD64",
                           "left_out": LEFT_OUT, "pre_ast_digest": pre_ast.digest}, "$STRUCTS": STRUCTS,

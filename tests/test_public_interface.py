@@ -1,6 +1,7 @@
 """The interface that others build on: what can be imported, how it is called, what importing costs."""
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 import header_trees
 import rekall_layout_expert
 from rekall_layout_expert import LayoutExpertError, build_pre_ast, layout, make_profile, preprocess, read_pre_ast, write_pre_ast
+from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.profile.symbols import Symbols
+from rekall_layout_expert.version import VERSION
 
 TARGETS = ("x86_64", "i386", "arm", "arm64", "mips", "s390", "powerpc", "riscv")
 
@@ -126,7 +130,41 @@ def test_the_road_from_headers_to_a_profile(tmp_path):
     profile = make_profile(read_pre_ast(tmp_path / "file"), str(tmp_path / "config"), str(tmp_path / "System.map"), progress=stages.append)
     assert profile.keys() >= {"$CONFIG", "$CONSTANTS", "$ENUMS", "$METADATA", "$REVENUMS", "$STRUCTS"}
     assert profile["$METADATA"]["Type"] == "Profile" and profile["$METADATA"]["ProfileClass"] == "Linux"
-    assert profile["$METADATA"]["pre_ast_digest"] == pre_ast.digest
     assert profile["$CONSTANTS"]["init_task"] == 0xFFFFFFFF82000000
     assert [line.split()[0] for line in stages] == ["LOADED", "PREPROCESSED", "TRIMMED", "PARSED", "GENERATED"]
     json.dumps(profile)
+
+
+BANNER = "Linux version 6.1.0-20-amd64 (a@b) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP Debian 6.1.85-1"
+
+
+def test_a_profile_tells_what_it_was_made_from(tmp_path):
+    tree = header_trees.debian_packages(tmp_path)
+    pre_ast = build_pre_ast(tree)
+    config = KernelConfig.parse(header_trees.CONFIG, "/boot/config-6.1.0-20-amd64")
+    symbols = Symbols({"_text": 0xFFFFFFFF81000000}, "/proc/kallsyms")
+    made = make_profile(pre_ast, config, symbols, structs="task_struct,absent", release="6.1.0-20-amd64", banner=BANNER)
+    assert made["$METADATA"] == {
+        "Type": "Profile", "ProfileClass": "Linux", "arch": "AMD64",
+        "maker": "Layout Expert " + VERSION, "tool_version": VERSION,
+        "release": "6.1.0-20-amd64", "banner": BANNER, "kernel_version": "6.1.85", "architecture": "x86_64", "compiler": "gcc 12.2.0",
+        "config": "/boot/config-6.1.0-20-amd64", "config_digest": config.digest,
+        "pre_ast": "headers, linux-headers-6.1.0-20-common", "pre_ast_digest": pre_ast.digest,
+        "pre_ast_kind": "headers", "pre_ast_release": "6.1.0-20-amd64", "pre_ast_tree": "linux-headers-6.1.0-20-common",
+        "symbols": "/proc/kallsyms", "symbols_digest": symbols.digest, "structs": "task_struct,absent",
+        "notes": [], "left_out": {"absent": "absent is not defined in these headers"},
+    }
+
+
+def test_every_entry_of_the_metadata_is_documented(tmp_path):
+    made = make_profile(build_pre_ast(header_trees.package(tmp_path)), KernelConfig.parse(header_trees.CONFIG, "config"))
+    page = (Path(__file__).parents[1] / "docs" / "metadata.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)`", page, re.M)) == set(made["$METADATA"])
+
+
+def test_what_is_assumed_and_what_is_not_known_is_said_too(tmp_path):
+    config = header_trees.CONFIG.replace("CONFIG_CC_IS_GCC=y\n", "")
+    metadata = make_profile(build_pre_ast(header_trees.package(tmp_path)), KernelConfig.parse(config, "config"))["$METADATA"]
+    assert metadata["notes"] == ["the config does not name its compiler; gcc 12.2.0 is assumed"]
+    for unknown in ("release", "banner", "symbols", "symbols_digest", "pre_ast_tree"):
+        assert metadata[unknown] is None

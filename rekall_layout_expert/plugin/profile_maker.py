@@ -46,7 +46,9 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
     symbols = subject.symbols
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
-    profile = make_profile(pre_ast, subject.config, symbols, structs=structs, progress=stages.report)
+    profile = make_profile(pre_ast, subject.config, symbols, structs=structs, progress=stages.report,
+                           release=subject.kernel.release if subject.kernel.banner else None,
+                           banner=subject.kernel.banner)
     profile[profile_section.NAME] = {"banner": subject.kernel.banner}
     left_out = len(profile["$METADATA"].get("left_out", ()))
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",

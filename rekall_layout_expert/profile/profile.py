@@ -25,22 +25,23 @@ _LINKERS_OWN = ("__pfx_", "__cfi_", "__ksymtab_", "__kstrtab", "__crc_", "__flag
 _REKALL_ARCHITECTURES = {"x86_64": "AMD64", "i386": "I386", "arm": "ARM", "mips": "MIPS"}
 
 
-def make_profile(pre_ast, config, symbols=None, structs="rekall", progress=None):
+def make_profile(pre_ast, config, symbols=None, structs="rekall", progress=None, release=None, banner=None):
     """Makes the profile of one kernel.
 
     pre_ast: a PreAst; config: a KernelConfig or the path of one; symbols: a Symbols, the path of a System.map or a copy
     of kallsyms, or None for a profile without constants; structs: "rekall" (what Rekall's plugins read, what that
     embeds, and what its members point to with what that embeds), "all" (every complete type the root reaches), or
-    names, as a list or separated by commas; progress: called with a line of text at the end of each stage.
+    names, as a list or separated by commas; progress: called with a line of text at the end of each stage; release,
+    banner: the kernel's, as `uname -r` and /proc/version tell them, where they are known; they go to $METADATA.
     Returns the profile as Rekall's JSON has it; sizes and offsets in bytes, addresses as linked.  What was left out
     is in $METADATA's left_out, {name: reason}.
     Raises LayoutExpertError.
     """
     with held_off():
-        return _profile(pre_ast, config, symbols, structs, _Stages(progress))
+        return _profile(pre_ast, config, symbols, structs, _Stages(progress), {"release": release, "banner": banner})
 
 
-def _profile(pre_ast, config, symbols, structs, stages):
+def _profile(pre_ast, config, symbols, structs, stages, identity):
     if not isinstance(config, KernelConfig):
         config = KernelConfig.read(config)
     if symbols is not None and not isinstance(symbols, Symbols):
@@ -65,7 +66,7 @@ def _profile(pre_ast, config, symbols, structs, stages):
     left_out = {name: reason for name, reason in vtypes.left_out.items() if name not in vtypes.structs and name not in SOURCES}
     stages.done("GENERATED %d structs" % len(vtypes.structs))
     return {
-        "$METADATA": _metadata(kernel, symbols, left_out),
+        "$METADATA": _metadata(kernel, symbols, structs, left_out, identity),
         "$STRUCTS": vtypes.structs,
         "$CONSTANTS": constants,
         "$ENUMS": vtypes.enums,
@@ -95,20 +96,30 @@ class _Stages:
         self.start = now
 
 
-def _metadata(kernel, symbols, left_out):
+def _metadata(kernel, symbols, structs, left_out, identity):
+    """What the profile was made from (docs/metadata.md), beside what Rekall asks for: Type, ProfileClass and arch."""
     header = kernel.pre_ast.header
     return {
         "Type": "Profile",
         "ProfileClass": "Linux",
         "arch": _REKALL_ARCHITECTURES.get(header["arch"], header["arch"].upper()),
         "maker": "Layout Expert " + VERSION,
+        "tool_version": VERSION,
+        "release": identity["release"],
+        "banner": identity["banner"],
         "kernel_version": header["version"],
+        "architecture": header["arch"],
         "compiler": "gcc %d.%d.%d" % tuple(kernel.compiler.version),
         "config": kernel.config.source,
         "config_digest": kernel.config.digest,
         "pre_ast": "%s, %s" % (header["source"], header["common"] or header["release"] or header["version"]),
         "pre_ast_digest": kernel.pre_ast.digest,
+        "pre_ast_kind": header["source"],
+        "pre_ast_release": header["release"],
+        "pre_ast_tree": header["common"],
         "symbols": symbols.source if symbols else None,
+        "symbols_digest": symbols.digest if symbols else None,
+        "structs": structs if isinstance(structs, str) else ",".join(structs),
         "notes": kernel.notes,
         "left_out": left_out,
     }

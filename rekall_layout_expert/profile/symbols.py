@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+from functools import cached_property
 from itertools import compress, repeat
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
@@ -83,11 +84,12 @@ class Symbols:
         """Reads System.map or a copy of /proc/kallsyms, plain or gzip-compressed; as `parse`."""
         return cls.parse(read_bounded(path, _SIZE_LIMIT).decode("utf-8", "replace"), str(path), link_text)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 in hex of names and link-time addresses: the same at every boot of a kernel."""
-        content = "\n".join(self.addresses) + "\n" + " ".join(map(hex, self.addresses.values()))
-        return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()
+        content = hashlib.sha256("\n".join(self.addresses).encode("utf-8", "replace"))
+        content.update(repr(list(self.addresses.values())).encode("ascii"))
+        return content.hexdigest()
 
 
 def text_link_address(config: KernelConfig) -> Optional[int]:
