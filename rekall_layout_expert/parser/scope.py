@@ -21,6 +21,8 @@ class Scope:
     index: a `trimmer.index.DeclarationIndex`; expand: function(declaration) -> tokens; ms_extensions: see `Parser`.
     """
 
+    parser = Parser
+
     def __init__(self, index, expand, ms_extensions=False):
         self.index = index
         self.expand = expand
@@ -166,7 +168,7 @@ class Scope:
             return
         self._read.add(declaration)
         try:
-            Parser(
+            self.parser(
                 self.expand(declaration), self, declaration.pack, declaration.path, declaration.line, self.ms_extensions
             ).external_declarations()
         except (SyntaxProblem, LayoutExpertError) as error:

@@ -206,7 +206,7 @@ class MacroTable:
         previous, disabled = self._when, self._disabled
         self._disabled = set()
         try:
-            return _Reader(self, segments).run()
+            return self.reader(self, segments).run()
         except RecursionError:
             raise LayoutExpertError("macro arguments are nested too deeply") from None
         finally:
@@ -224,7 +224,7 @@ except TypeError:  # Python 3.9
     _BISECT_HAS_KEY = False
 
 
-class _Reader:
+class Reader:
     """The stack of token lists that are being read; the bottom one is the text itself."""
 
     def __init__(self, table, segments, parent=None):
@@ -410,7 +410,7 @@ class _Reader:
         table = self.table
         if table.history.keys().isdisjoint(tokens):
             return tokens
-        return _Reader(table, [(tokens, table._when, 0, None)], self).run()
+        return table.reader(table, [(tokens, table._when, 0, None)], self).run()
 
     def _substitute(self, macro, chains, arguments):
         """The replacement list of one invocation (C11 6.10.3.1 to 6.10.3.3)."""
@@ -466,6 +466,9 @@ class _Reader:
             return left
 
         return evaluate(chains)
+
+
+MacroTable.reader = Reader
 
 
 def _line_of(tokens, position, first_line):

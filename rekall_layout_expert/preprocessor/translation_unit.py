@@ -60,9 +60,11 @@ class TranslationUnit:
     Raises LayoutExpertError for an #error, an #include that is nowhere, and malformed directives.
     """
 
+    macro_table = MacroTable
+
     def __init__(self, headers, compiler, root, defines=None, forced=(), unknown=(), spelling=False):
         self.headers = headers
-        self.macros = MacroTable(spelling)
+        self.macros = self.macro_table(spelling)
         self.conditions = Conditions(self.macros, compiler, self._header_exists)
         self.declarations = []
         self.paths = []  # of the files entered, in order, each once

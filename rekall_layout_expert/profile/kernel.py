@@ -67,6 +67,9 @@ class Kernel:
     Raises LayoutExpertError where the two do not fit each other.
     """
 
+    translation_unit = TranslationUnit
+    scope_of = Scope
+
     def __init__(self, pre_ast, config, spelling=False):
         check_fit(pre_ast, config)
         self.pre_ast = pre_ast
@@ -86,12 +89,12 @@ class Kernel:
 
     def _types(self, unit):
         dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
-        scope = Scope(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
+        scope = self.scope_of(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
         return scope, Layouts(scope, self._abi, self._shuffled)
 
     def _walk(self, root, bounds, spelling=False):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)
-        return TranslationUnit(
+        return self.translation_unit(
             headers, self.compiler, root, self._defines(), self.pre_ast.header["forced"], self._unknown, spelling
         )
 
