@@ -40,7 +40,7 @@ COMPILERS = {
     "riscv32": ("riscv64-linux-gnu-gcc", "-march=rv32imac", "-mabi=ilp32"),
 }
 # pyelftools does not know the relocations of these targets' object files: they are linked to have none.
-LINKED = ("powerpc32", "riscv", "riscv32")
+LINKED = ("powerpc", "powerpc32", "riscv", "riscv32")
 LINKING = ("-nostdlib", "-static", "-Wl,--entry=0,--unresolved-symbols=ignore-all")
 
 

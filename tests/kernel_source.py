@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import rekall_layout_expert.pre_ast
-from dwarf import read_records
+from dwarf import LINKED, LINKING, read_records
 from kernels import SUITES, Unavailable, cache_directory, suite
 
 ROOT = Path(rekall_layout_expert.pre_ast.__file__).with_name("root.c")
@@ -89,8 +89,9 @@ class Build:
         with tempfile.TemporaryDirectory(dir=str(self.directory)) as scratch:
             unit, object_ = os.path.join(scratch, "root.c"), os.path.join(scratch, "root.o")
             Path(unit).write_text(only_what_is_there(Path(root).read_text()))
-            _run(self._compiler() + ["-w", "-g", "-fno-eliminate-unused-debug-types", "-I", str(self.tree), "-c", "-o", object_,
-                                     unit], BuildFailed, cwd=self.directory)
+            kind = LINKING if self.architecture in LINKED else ("-c",)
+            _run([*self._compiler(), "-w", "-g", "-fno-eliminate-unused-debug-types", "-I", str(self.tree), *kind,
+                  "-o", object_, unit], BuildFailed, cwd=self.directory)
             return read_records(object_)
 
     def _compiler(self):
