@@ -107,6 +107,23 @@ def test_one_pre_ast_serves_every_configuration(pre_ast):
     assert audited[1]["zones"][1][1]["count"] == 3
 
 
+def test_a_platform_s_headers_are_those_that_the_configuration_puts_on_the_search_path(package):
+    # arch/mips/include/asm/mach-malta holds headers for Malta boards only; asm/mach-generic those of all others.
+    header_trees.write(package, {
+        "arch/mips/Makefile": "cflags-y += -pipe\ncflags-y += -I$(srctree)/arch/mips/include/asm/mach-generic\n",
+        "arch/mips/Kbuild.platforms": "platform-$(CONFIG_MIPS_MALTA) += mti-malta/\n",
+        "arch/mips/mti-malta/Platform": "cflags-$(CONFIG_MIPS_MALTA) += \\\n\t-I$(srctree)/arch/mips/include/asm/mach-malta/\n",
+        "arch/mips/include/asm/mach-malta/room.h": "#define ROOM 8\n#include_next <room.h>\n",
+        "arch/mips/include/asm/mach-generic/room.h": "#ifndef ROOM\n#define ROOM 3\n#endif\n",
+        "arch/mips/include/asm/page.h": "#include <room.h>\n#define TASK_COMM_LEN ROOM\n"})
+    pre_ast = build_pre_ast(package, "mips")
+    config = CONFIG.replace("/x86", "/mips").replace("CONFIG_X86_64", "CONFIG_MIPS")
+
+    def comm(config):
+        return structs(loads(dumps(pre_ast), "it"), config)["task_struct"][1]["comm"][1][1]["count"]
+    assert (comm(config), comm(config + "CONFIG_MIPS_MALTA=y\n")) == (3, 8)
+
+
 def test_what_the_package_s_own_build_generated_is_not_in_it(pre_ast, package):
     # Its autoconf.h and timeconst.h are #errors here, its bounds.h has other numbers.
     assert not {path for path in GENERATED if "utsrelease" not in path} & set(pre_ast.files)

@@ -69,8 +69,7 @@ def _build(tree, arch, root, progress):
                 continue
             files[path] = headers.program(path)
         for kind, spelled in _includes(files[path]):
-            # Where on the search path a file stands is only known in the walk: #include_next may mean any that follows.
-            pending += [found for found in _targets((INCLUDE, kind, spelled), path, headers) if found not in files]
+            pending += [found for found in headers.candidates(kind, spelled, path) if found not in files]
     _mark_callers(files)
     _drop_objects(files, headers)
     header = {
@@ -80,7 +79,8 @@ def _build(tree, arch, root, progress):
         "arch": arch,
         "source": headers.kind,
         "common": headers.common,
-        "search_path": list(headers.search_path),
+        "search_path": list(headers.search_path[: len(headers.search_path) - len(headers.platforms)]),
+        "platforms": headers.platforms,
         "forced": headers.forced(),
         "options": _compiler_options(headers.makefile),
         "generated": sorted(headers.generated),
@@ -215,11 +215,7 @@ def _drop_objects(files, headers):
 
 def _targets(item, path, headers):
     """The paths that an INCLUDE item may mean; None for a computed one."""
-    if not item[1]:
-        return [None]
-    places = range(len(headers.search_path)) if item[1].startswith("next") else (-1,)
-    found = [headers.find(item[1], item[2], path, place) for place in places]
-    return [each[0] for each in found if each is not None]
+    return headers.candidates(item[1], item[2], path) if item[1] else [None]
 
 
 def _loose_files(files, headers):

@@ -20,6 +20,7 @@ class PreAst:
         source       "headers" (a headers package) or "source" (full kernel source)
         common       name of the tree that several flavours share, or None
         search_path  directories of #include <…>, in order, relative to the tree
+        platforms    [[directory, [symbol]]] that follow on the search path by config (see `pre_ast.platforms`)
         forced       files included before any other
         options      what the tree's Makefile gives the compiler: {"standard": "gnu11", "char_unsigned": true, …}
         generated    paths of headers that the kernel's build computes from the config
@@ -32,7 +33,7 @@ class PreAst:
         self.header = header
         self.files = files
         self.digest = digest
-        self.found = {}  # what an #include means, for those who look it up again and again
+        self.found = {}  # {search path: what an #include means there}, for those who look it up again and again
         self._checked = set()
 
     def program(self, path):

@@ -125,7 +125,9 @@
 #include <asm/desc.h>
 #include <asm/ptrace.h>
 #include <asm/syscall.h>
+#ifdef CONFIG_PARAVIRT
 #include <asm/paravirt.h>
+#endif
 #include <asm/thread_info.h>
 #include <asm/pgtable.h>
 #include "fs/mount.h"

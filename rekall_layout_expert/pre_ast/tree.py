@@ -17,6 +17,7 @@ from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.preprocessor.compiler import TARGETS
 from rekall_layout_expert.preprocessor.headers import Headers
 from rekall_layout_expert.pre_ast.architecture_headers import architecture_headers
+from rekall_layout_expert.pre_ast.platforms import platform_directories
 from rekall_layout_expert.pre_ast.program import compile_program
 
 _FILE_LIMIT = 16 << 20
@@ -50,7 +51,9 @@ class KernelTree(Headers):
 
     path: an unpacked headers package, an installed one (/lib/modules/RELEASE/build), or full source.
     Attributes: version, release, kind ("headers" or "source"), common (name of the shared folder or None), roots (the
-    folders, the flavour's first), makefile (text of the kernel's Makefile), generated (paths made from the config).
+    folders, the flavour's first), makefile (text of the kernel's Makefile), generated (paths made from the config),
+    search_path (all directories that any config may ask for: those of every config, then the platforms'), platforms (see
+    `platform_directories`).
     Raises LayoutExpertError for a folder that is no header tree, with the places looked at.
     """
 
@@ -61,6 +64,7 @@ class KernelTree(Headers):
             )
         self.arch = arch
         self._found = {}
+        self._made = dict(_COMPILER_HEADERS)
         self.source_arch = _SOURCE_ARCHITECTURE.get(arch, arch)
         self.roots, self.common = _folders(os.fspath(path))
         self.makefile = self._makefile()
@@ -68,13 +72,13 @@ class KernelTree(Headers):
         self.kind = "source" if self._find("kernel/fork.c") else "headers"
         self.generated = set()
         self._is_old = _numbers(self.version) < _GENERATED_APART
-        super().__init__(self._search_path())
+        self.platforms = platform_directories(self)
+        super().__init__(self._search_path() + [directory for directory, _ in self.platforms])
         if not self.exists("arch/%s/include/asm/page.h" % self.source_arch):
             raise LayoutExpertError(
                 "%s holds no headers for %s" % (path, arch),
                 looked_at=[os.path.join(root, "arch", self.source_arch, "include/asm") for root in self.roots],
             )
-        self._made = dict(_COMPILER_HEADERS)
         self._made.update(_generic_wrappers(self))
         if self.kind == "source":
             self._made.update(architecture_headers(self))
@@ -96,7 +100,17 @@ class KernelTree(Headers):
         return forced
 
     def exists(self, path):
-        return self._is_generated(path) or path in getattr(self, "_made", ()) or self._find(path) is not None
+        return self._is_generated(path) or path in self._made or self._find(path) is not None
+
+    def candidates(self, kind, spelled, including):
+        """The paths that an #include may mean: where a file stands on the search path, only the walk and a config tell."""
+        if kind.startswith("next"):
+            found = [self.find(kind, spelled, including, place) for place in range(len(self.search_path))]
+        else:
+            found = [self.find(kind, spelled, including)]
+            while found[-1] is not None and found[-1][1] >= len(self.search_path) - len(self.platforms):
+                found.append(self.find("next<", spelled, including, found[-1][1]))
+        return [each[0] for each in found if each is not None]
 
     def _is_generated(self, path):
         """Whether a path is one that is made from the config, whether the tree holds a flavour's or not."""
@@ -129,6 +143,10 @@ class KernelTree(Headers):
     def has(self, path):
         """Whether the tree itself holds that file."""
         return self._find(path) is not None
+
+    def has_directory(self, path):
+        """Whether the tree itself holds that directory."""
+        return any(os.path.isdir(os.path.join(root, path)) for root in self.roots)
 
     def list(self, directory, suffix):
         """The virtual paths of the files in a directory that end in `suffix`."""

@@ -9,6 +9,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.scope import NotKnown, Scope
 from rekall_layout_expert.pre_ast.bounds import PREFIX, UNKNOWN_PREFIX
 from rekall_layout_expert.pre_ast.model import BOUNDS, ROOT
+from rekall_layout_expert.pre_ast.platforms import has
 from rekall_layout_expert.preprocessor.compiler import Compiler
 from rekall_layout_expert.preprocessor.generated import generated_program
 from rekall_layout_expert.preprocessor.headers import Headers
@@ -32,7 +33,9 @@ class KernelHeaders(Headers):
     """The headers of a Pre-AST, with the generated ones made for a config."""
 
     def __init__(self, pre_ast, config, bounds):
-        super().__init__(pre_ast.header["search_path"])
+        platforms = pre_ast.header.get("platforms", ())
+        super().__init__(pre_ast.header["search_path"] + [path for path, symbols in platforms if has(symbols, config.values)])
+        self._found = pre_ast.found.setdefault(self.search_path, {})
         self._pre_ast = pre_ast
         self._generated = dict.fromkeys(pre_ast.header["generated"])
         self._config = config
@@ -40,10 +43,9 @@ class KernelHeaders(Headers):
 
     def find(self, kind, spelled, including, place=-1):
         key = (kind, spelled, including.rpartition("/")[0] if kind == '"' else place if "next" in kind else None)
-        found = self._pre_ast.found
-        if key not in found:
-            found[key] = super().find(kind, spelled, including, place)
-        return found[key]
+        if key not in self._found:
+            self._found[key] = super().find(kind, spelled, including, place)
+        return self._found[key]
 
     def exists(self, path):
         return path in self._pre_ast.files or path in self._generated
