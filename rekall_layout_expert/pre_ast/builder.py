@@ -14,6 +14,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.pre_ast.bounds import bounds_source
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
+from rekall_layout_expert.pre_ast.private_types import PRIVATE_FILES
 from rekall_layout_expert.pre_ast.program import C_KEYWORDS, DEFINE, EAGER, ENDS, IF, INCLUDE, OPAQUE, TEXT, compile_program
 from rekall_layout_expert.pre_ast.storage import digest_of
 from rekall_layout_expert.pre_ast.tree import KernelTree
@@ -27,6 +28,8 @@ _MAKES_DECLARATIONS = re.compile(r"\b(?:struct|union|enum)\b[^;{}()]*(?:\([^()]*
 _ASKS_FOR_TYPES = re.compile(r"typeof|sizeof|alignof|__builtin_choose_expr|__same_type|_Generic")
 # A declarator's name stands before a bracket, a comma or the end; a tag stands behind its keyword.
 _NAME_OF_AN_OBJECT = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b([^\W\d]\w*)\s*(?=[(\[,;)=]|\Z)")
+# A tag's definition, or a variable of a record that is defined with it.
+_DECLARED = r"\b(?:struct|union)\s+%s\b[^;{}()]*\{|\}[^;{}=()]*(?<!struct )\b%s\b"
 _HEAD = re.compile(r"\b(?:struct|union|enum)\b[^{};*]*\Z")  # a record's head, whose braces follow the macro call
 _INVOKED = re.compile(r"([^\W\d]\w*)\s*(?:\(|\Z)")  # its arguments may follow in the next piece
 _STATEMENTS = re.compile(r"\(\s*\{|\bdo\b|\bfor\b|\bif\b")
@@ -60,7 +63,8 @@ def _build(tree, arch, root, progress):
             "%s includes nothing that the header tree has" % (root or "the built-in root"), looked_at=headers.roots
         )
     # Old kernels choose the compiler's header by a computed #include.
-    pending = [ROOT, BOUNDS] + headers.forced() + headers.list("include/linux", "-gcc.h")
+    units = [file for file in PRIVATE_FILES if file.path.endswith(".c") and headers.has(file.path)] if root is None else []
+    pending = [ROOT, BOUNDS] + [file.path for file in units] + headers.forced() + headers.list("include/linux", "-gcc.h")
     pending += [path for digit in "345" for path in headers.list("include/linux", "-gcc%s.h" % digit)]
     while pending:
         path = pending.pop()
@@ -71,7 +75,8 @@ def _build(tree, arch, root, progress):
         for kind, spelled in _includes(files[path]):
             pending += [found for found in headers.candidates(kind, spelled, path) if found not in files]
     _mark_callers(files)
-    _drop_objects(files, headers)
+    private = _private_types(units, files, headers)
+    _drop_objects(files, headers, {name for _, _, names in private for name in names})
     header = {
         "format": FORMAT,
         "version": headers.version,
@@ -85,6 +90,7 @@ def _build(tree, arch, root, progress):
         "options": _compiler_options(headers.makefile),
         "generated": sorted(headers.generated),
         "unknown": headers.unknown_macros(),
+        "private": private,
     }
     pre_ast = PreAst(header, files)
     pre_ast.digest = digest_of(pre_ast)
@@ -190,9 +196,39 @@ def _with_callers(names, callers):
     return names
 
 
-def _drop_objects(files, headers):
-    """Drops the pieces that only declare functions and variables of which no type can be asked."""
-    asked = set()
+def _private_types(units, files, headers):
+    """[[path, symbols, names]] of the source files that declare types of their own, see `PreAst`."""
+    private, found = [], set()
+    for unit in units:
+        texts = list(_texts_of_its_own(unit.path, files, headers))
+        names = [name for name in unit.names if name not in found and _is_declared(name, texts)]
+        found.update(names)
+        if names:
+            private.append([unit.path, list(unit.symbols), names])
+    return private
+
+
+def _is_declared(name, texts):
+    pattern = re.compile(_DECLARED % (name, name))
+    return any(pattern.search(text) for text in texts)
+
+
+def _texts_of_its_own(path, files, headers):
+    """The text of a source file and of what it includes in quotes."""
+    pending, seen = [path], set()
+    while pending:
+        path = pending.pop()
+        if path in files and path not in seen:
+            seen.add(path)
+            yield from (item[2] for item in _items(files[path]) if item[0] == TEXT)
+            pending += [
+                target for kind, spelled in _includes(files[path]) if kind == '"'
+                for target in _targets((INCLUDE, kind, spelled), path, headers)
+            ]  # fmt: skip
+
+
+def _drop_objects(files, headers, asked):
+    """Drops the pieces that only declare functions and variables of which no type can be asked, nor is by `asked`."""
     types = set(C_KEYWORDS)
     kept_whole = _included_inside(files, headers)
     for program in files.values():

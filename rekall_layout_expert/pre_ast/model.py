@@ -3,7 +3,7 @@ r"""What a Pre-AST is: the programs of all headers that a root reaches, and wher
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.program import DEFINE, ERROR, IF, INCLUDE, LINE, PRAGMA, TEXT, UNDEF
 
-FORMAT = 1
+FORMAT = 2
 
 # The virtual files every Pre-AST holds: what to include for the types, and what bounds.h is made of.
 ROOT = "<root>"
@@ -25,6 +25,8 @@ class PreAst:
         options      what the tree's Makefile gives the compiler: {"standard": "gnu11", "char_unsigned": true, …}
         generated    paths of headers that the kernel's build computes from the config
         unknown      macros that such a header defines and that are not computed here
+        private      [[path, config symbols, names]]: source files, translation units of their own, the symbols without
+                     which each is not compiled, and the types to take from it (see `private_types`)
 
     files: {path: program}; digest: SHA-256 in hex of its content.
     """

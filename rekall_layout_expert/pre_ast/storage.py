@@ -85,7 +85,13 @@ def _is_good(header, files):
         and all(isinstance(program, list) for program in files.values())
         and {ROOT, BOUNDS} <= files.keys()
         and set(header["forced"]) <= files.keys() | set(header["generated"])
+        and all(_is_private(*each, files) for each in header["private"])
     )
+
+
+def _is_private(path, symbols, names, files):
+    texts = [*symbols, *names]
+    return path in files and isinstance(symbols, list) and all(isinstance(text, str) for text in texts)
 
 
 def read_pre_ast(path):

@@ -4,6 +4,8 @@ The kernel's build makes bounds.h first, from types whose headers must then do w
 the same Pre-AST, the first of which only reaches the few headers that kernel/bounds.c includes.
 """
 
+import posixpath
+
 from rekall_layout_expert.c_integers import NotConstant
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.scope import NotKnown, Scope
@@ -83,21 +85,40 @@ class Kernel:
         self._abi = find_abi(self.compiler.target)
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
         self._unknown = list(pre_ast.header["unknown"])
-        self.unit = self._walk(ROOT, self._bounds(), spelling)
+        self._bounds = self._bounds_values()
+        self.unit = self._walk(ROOT, self._bounds, spelling)
 
     def read_types(self):
         """Makes `scope` and `layouts`."""
         self.scope, self.layouts = self._types(self.unit)
+
+    def private_types(self, path, symbols):
+        """(scope, layouts) of a source file, compiled by itself; symbols: the config's that it needs, its own last.
+
+        Raises NotKnown if this kernel has not got it.
+        """
+        for symbol in symbols:
+            if self.config.values.get(symbol) not in ("y", "m"):
+                raise NotKnown("%s is not compiled without %s" % (path, symbol))
+        name = posixpath.basename(path)[: -len(".c")]
+        defines = {"KBUILD_BASENAME": '"%s"' % name, "KBUILD_MODNAME": '"%s"' % name, "__KBUILD_MODNAME": "kmod_" + name}
+        if symbols and self.config.values[symbols[-1]] == "m":
+            defines["MODULE"] = "1"
+        try:
+            return self._types(self._walk(path, self._bounds, defines=defines))
+        except LayoutExpertError as error:
+            raise NotKnown(str(error)) from None
 
     def _types(self, unit):
         dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
         scope = self.scope_of(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
         return scope, Layouts(scope, self._abi, self._shuffled)
 
-    def _walk(self, root, bounds, spelling=False):
+    def _walk(self, root, bounds, spelling=False, defines=()):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)
+        defines = dict(self._defines(), **dict(defines))
         return self.translation_unit(
-            headers, self.compiler, root, self._defines(), self.pre_ast.header["forced"], self._unknown, spelling
+            headers, self.compiler, root, defines, self.pre_ast.header["forced"], self._unknown, spelling
         )
 
     def _compiler(self):
@@ -139,7 +160,7 @@ class Kernel:
             defines["CC_USING_FENTRY"] = "1"
         return defines
 
-    def _bounds(self):
+    def _bounds_values(self):
         """{symbol: value} of bounds.h.  Raises LayoutExpertError: a value that is missing would count as 0 in #if."""
         if not self.pre_ast.files.get(BOUNDS):
             return {}

@@ -4,19 +4,16 @@ import json
 import os
 import time
 
-from rekall_layout_expert.c_integers import NotConstant
 from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.kernel_config import KernelConfig
-from rekall_layout_expert.parser.declarations import SyntaxProblem
-from rekall_layout_expert.parser.scope import NotKnown
-from rekall_layout_expert.parser.types import Array, Atomic, Attributed, Named, Pointer, Record, TypeOf
 from rekall_layout_expert.profile.agreement import check_symbols
 from rekall_layout_expert.profile.compatibility import SOURCES, offer_rekall_names
+from rekall_layout_expert.profile.closure import with_pointed_to
 from rekall_layout_expert.profile.kernel import Kernel
+from rekall_layout_expert.profile.private import add_private_types
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
 from rekall_layout_expert.profile.vtypes import Vtypes
-from rekall_layout_expert.record_layout.layouts import LONGEST_CHAIN
 from rekall_layout_expert.version import VERSION
 
 _USED_MEMBERS = os.path.join(os.path.dirname(__file__), "used_members.json")
@@ -58,6 +55,7 @@ def _profile(pre_ast, config, symbols, structs, stages, identity):
     vtypes = Vtypes(kernel.layouts)
     for name in names:
         vtypes.add_named(name)
+    private = add_private_types(kernel, None if structs == "all" else names, vtypes, pointed_to=structs == "rekall")
     constants = _constants(symbols) if symbols else {}
     offer_rekall_names(vtypes.structs, constants)
     if structs == "all":
@@ -66,7 +64,7 @@ def _profile(pre_ast, config, symbols, structs, stages, identity):
     left_out = {name: reason for name, reason in vtypes.left_out.items() if name not in vtypes.structs and name not in SOURCES}
     stages.done("GENERATED %d structs" % len(vtypes.structs))
     return {
-        "$METADATA": _metadata(kernel, symbols, structs, left_out, identity),
+        "$METADATA": _metadata(kernel, symbols, structs, left_out, private, identity),
         "$STRUCTS": vtypes.structs,
         "$CONSTANTS": constants,
         "$ENUMS": vtypes.enums,
@@ -96,7 +94,7 @@ class _Stages:
         self.start = now
 
 
-def _metadata(kernel, symbols, structs, left_out, identity):
+def _metadata(kernel, symbols, structs, left_out, private, identity):
     """What the profile was made from (docs/metadata.md), beside what Rekall asks for: Type, ProfileClass and arch."""
     header = kernel.pre_ast.header
     return {
@@ -120,6 +118,7 @@ def _metadata(kernel, symbols, structs, left_out, identity):
         "symbols": symbols.source if symbols else None,
         "symbols_digest": symbols.digest if symbols else None,
         "structs": structs if isinstance(structs, str) else ",".join(structs),
+        "private": private,
         "notes": kernel.notes,
         "left_out": left_out,
     }
@@ -138,62 +137,9 @@ def _selected(kernel, structs):
         scope.read_all()
         return scope.record_names()
     if structs == "rekall":
-        return _with_pointed_to(kernel, used_structs() + list(SOURCES))
+        return with_pointed_to(scope, kernel.layouts, used_structs() + list(SOURCES))
     names = structs.split(",") if isinstance(structs, str) else list(structs)
     names = [name.strip() for name in names if name.strip()]
     if not names:
         raise LayoutExpertError("no struct is asked for", next_step="give rekall, all, or names separated by commas")
     return names
-
-
-def _with_pointed_to(kernel, names):
-    """`names`, and what the members of those types, and of what they embed, point to."""
-    scope = kernel.scope
-    found = dict.fromkeys(names)
-    seen = set()
-
-    def visit(type_, through_pointer=False):
-        for _ in range(LONGEST_CHAIN):
-            if isinstance(type_, Named):
-                type_ = scope.find_typedef(type_.name)
-            elif isinstance(type_, (Attributed, Atomic)):
-                type_ = type_.target
-            elif isinstance(type_, Array):
-                type_ = type_.element
-            elif isinstance(type_, Pointer):
-                type_, through_pointer = type_.target, True
-            elif isinstance(type_, TypeOf):
-                type_ = kernel.layouts.constants.type_of_tokens(type_.tokens)
-            else:
-                break
-        if not isinstance(type_, Record):
-            return
-        if through_pointer:
-            if type_.tag is not None and _is_defined(scope, type_):
-                found.setdefault(type_.tag)
-            return
-        if type_ in seen:
-            return
-        seen.add(type_)
-        for field in scope.complete(type_).fields:
-            _quietly(visit, field.type)
-
-    for name in names:
-        _quietly(lambda name: visit(scope.find_type(name)), name)
-    return list(found)
-
-
-def _is_defined(scope, record):
-    try:
-        scope.complete(record)
-    except NotKnown:
-        return False
-    return True
-
-
-def _quietly(function, argument):
-    """Calls `function`; what is not known is reported when it is laid out."""
-    try:
-        function(argument)
-    except (NotKnown, NotConstant, SyntaxProblem, RecursionError):
-        pass
