@@ -7,8 +7,6 @@ Kbuild.platforms and */Platform; arch/arm/Makefile; arch/powerpc/Makefile.
 
 import re
 
-from rekall_layout_expert.pre_ast.kbuild import assignments
-
 _BY_SYMBOL = re.compile(r"([\w-]+)-(?:\$\((CONFIG_\w+)\)|y)\Z")
 _INCLUDE = re.compile(r"-I(?:\$\(srctree\)/)?(arch/\S+?)/?\Z")
 # ARM's directories, by the variable that lists them; the older two only count where the kernel is for one machine.
@@ -51,6 +49,8 @@ def _of_arm(tree):
 
 def _assigned(tree, path):
     """(variable, [symbol] on which the assignment depends, word) of what a Makefile assigns to VARIABLE-y."""
+    from rekall_layout_expert.pre_ast.kbuild import assignments  # pyparsing is there where Pre-ASTs are built
+
     for name, words in assignments(tree.text(path)).items() if tree.has(path) else ():
         match = _BY_SYMBOL.match(name)
         if match:
