@@ -197,34 +197,34 @@ def _with_callers(names, callers):
 
 
 def _private_types(units, files, headers):
-    """[[path, symbols, names]] of the source files that declare types of their own, see `PreAst`."""
+    """[[path, symbols, names]] of the source files that declare types which the root does not reach, see `PreAst`."""
     private, found = [], set()
+    common = _reached([ROOT, *headers.forced()], files, headers)
     for unit in units:
-        texts = list(_texts_of_its_own(unit.path, files, headers))
-        names = [name for name in unit.names if name not in found and _is_declared(name, texts)]
+        own = _reached([unit.path], files, headers) - common
+        texts = [item[2] for path in own for item in _items(files[path]) if item[0] == TEXT]
+        names = [name for name in unit.names + unit.public if name not in found and _is_declared(name, texts)]
         found.update(names)
         if names:
             private.append([unit.path, list(unit.symbols), names])
     return private
 
 
-def _is_declared(name, texts):
-    pattern = re.compile(_DECLARED % (name, name))
-    return any(pattern.search(text) for text in texts)
-
-
-def _texts_of_its_own(path, files, headers):
-    """The text of a source file and of what it includes in quotes."""
-    pending, seen = [path], set()
+def _reached(pending, files, headers):
+    """The paths of files and of all that they may include."""
+    seen = set()
     while pending:
         path = pending.pop()
         if path in files and path not in seen:
             seen.add(path)
-            yield from (item[2] for item in _items(files[path]) if item[0] == TEXT)
-            pending += [
-                target for kind, spelled in _includes(files[path]) if kind == '"'
-                for target in _targets((INCLUDE, kind, spelled), path, headers)
-            ]  # fmt: skip
+            for kind, spelled in _includes(files[path]):
+                pending += _targets((INCLUDE, kind, spelled), path, headers)
+    return seen
+
+
+def _is_declared(name, texts):
+    pattern = re.compile(_DECLARED % (name, name))
+    return any(name in text and pattern.search(text) for text in texts)
 
 
 def _drop_objects(files, headers, asked):

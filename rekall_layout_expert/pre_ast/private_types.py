@@ -11,8 +11,9 @@ history tells.
 from collections import namedtuple
 
 # path; symbols: the config symbols without which that file is not compiled, the one that makes it a module last; names:
-# tags, and variables of a type without one.  The first file that the tree has and that declares a name is its home.
-PrivateFile = namedtuple("PrivateFile", "path symbols names")
+# tags, and variables of a type without one; public: tags in public headers that the root does not include, as few need
+# them.  The first file that the tree has and that declares a name is its home.
+PrivateFile = namedtuple("PrivateFile", "path symbols names public", defaults=((),))
 
 _SECTIONS = ("module_sect_attr", "module_sect_attrs", "module_notes_attrs")
 _LOG = ("printk_log", "log")
@@ -44,8 +45,14 @@ PRIVATE_FILES = (
     PrivateFile("mm/slub.c", ("CONFIG_SLUB",), ("kmem_cache", "kmem_cache_node", "kmem_cache_cpu", "slab")),
     PrivateFile("net/netlink/af_netlink.c", ("CONFIG_NET",), ("netlink_sock", "netlink_table")),
     PrivateFile("net/packet/af_packet.c", ("CONFIG_PACKET",), ("packet_sock",)),
-    PrivateFile("net/bluetooth/hci_sock.c", ("CONFIG_BT",), ("hci_pinfo",)),
+    PrivateFile("net/vmw_vsock/af_vsock.c", ("CONFIG_VSOCKETS",), (), ("vsock_sock",)),
+    PrivateFile("net/xdp/xsk.c", ("CONFIG_XDP_SOCKETS",), (), ("xdp_sock",)),
+    PrivateFile("net/bluetooth/hci_sock.c", ("CONFIG_BT",), ("hci_pinfo",), ("hci_dev", "bt_sock")),
     PrivateFile("net/bluetooth/sco.c", ("CONFIG_BT",), ("sco_pinfo",)),
+    PrivateFile("net/bluetooth/l2cap_sock.c", ("CONFIG_BT",), (), ("l2cap_pinfo",)),
+    PrivateFile("net/bluetooth/rfcomm/sock.c", ("CONFIG_BT", "CONFIG_BT_RFCOMM"), (), ("rfcomm_pinfo",)),
+    PrivateFile("drivers/video/fbdev/core/fbmem.c", ("CONFIG_FB",), (), ("fb_info",)),
+    PrivateFile("mm/rmap.c", ("CONFIG_MMU",), (), ("anon_vma", "anon_vma_chain")),
 )
 
 
