@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from rekall_layout_expert.errors import LayoutExpertError, printable
+from rekall_layout_expert.errors import LayoutExpertError, printable, printable_lines
 from rekall_layout_expert.version import VERSION
 
 _EPILOG = """examples:
@@ -78,6 +78,12 @@ def _parser():
     preprocess.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
     preprocess.add_argument("out", metavar="OUT.c", help="the C file to write")
     preprocess.set_defaults(function=_preprocess)
+
+    explain = commands.add_parser("explain", help="show a struct as pahole does, and what put each member where it is")
+    explain.add_argument("--config_file_path", metavar="CONFIG", help="the kernel's config; a profile needs none")
+    explain.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file, or a profile (then headers and conditions are not known)")
+    explain.add_argument("name", metavar="STRUCT[.MEMBER]", help="such as task_struct, task_struct.comm, task_struct.se.load")
+    explain.set_defaults(function=_explain)
     return parser
 
 
@@ -145,6 +151,21 @@ def _preprocess(options):
     text = unit_text(kernel.unit)
     write_atomically(options.out, text.encode("utf-8", "surrogateescape"))
     _log("PREPROCESSED %d files in %.2f s" % (len(kernel.unit.paths), time.monotonic() - start))
+
+
+def _explain(options):
+    from rekall_layout_expert.explain.stored import explain_profile, read_profile
+
+    profile = read_profile(options.pre_ast)
+    if profile is not None:
+        lines = explain_profile(profile, options.name)
+    elif options.config_file_path is None:
+        raise LayoutExpertError("the config is missing", next_step="name the kernel's config with --config_file_path")
+    else:
+        from rekall_layout_expert.explain.explanation import explain
+
+        lines = explain(_read_pre_ast(options.pre_ast), options.config_file_path, options.name)
+    print("\n".join(printable_lines(lines)))
 
 
 if __name__ == "__main__":

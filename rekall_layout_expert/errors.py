@@ -5,7 +5,7 @@ was looked at, and what to do next. Everything else that is raised is a defect o
 """
 from __future__ import annotations
 
-from typing import Iterable, Optional
+from typing import Iterable, List, Optional
 
 
 class LayoutExpertError(Exception):
@@ -37,3 +37,9 @@ def printable(text: str) -> str:
     """
     line = " ".join(text.split())
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+
+
+def printable_lines(lines: Iterable[str]) -> List[str]:
+    """Lines as they are, tabs and all, fit for a terminal."""
+    return ["".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in line)
+            for line in lines]

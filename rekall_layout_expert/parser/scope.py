@@ -10,6 +10,8 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.parser.declarations import Parser, SyntaxProblem
 from rekall_layout_expert.parser.types import Atomic, Attributed, Enum, Named, Record
 
+NOT_DEFINED = "is not defined in these headers"
+
 
 class NotKnown(Exception):
     """Something about a type cannot be known for certain; the text is the reason."""
@@ -178,4 +180,4 @@ class Scope:
         for declaration, reason in self.problems:
             if name in declaration.names or any(name.lstrip(".") in text for text, *_ in declaration.pieces):
                 return "%s: %s:%d: %s" % (what, declaration.path, declaration.line, reason)
-        return "%s is not defined in these headers" % what
+        return "%s %s" % (what, NOT_DEFINED)

@@ -23,6 +23,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
       rekall layout_expert
       rekall -f IMAGE --config_file_path CONFIG --system SYSTEM_MAP layout_expert
       rekall layout_expert --config_file_path CONFIG --system SYSTEM_MAP --pre_ast PRE_AST --output PROFILE.json
+      rekall layout_expert --explain task_struct.comm
     """
 
     name = "layout_expert"
@@ -37,6 +38,8 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         dict(name="output", help="Write the profile to this file, as JSON, and do not store it in the repository."),
         dict(name="build", help="Build the Pre-AST from this folder: unpacked or installed kernel headers "
              "(/lib/modules/RELEASE/build), or kernel source."),
+        dict(name="explain", help="Make no profile: show this STRUCT as pahole does, or everything about STRUCT.MEMBER: "
+             "the header and line, the conditions and macros that put it there."),
         dict(name="structs", default="rekall", help="Which structs: `rekall` (those that its plugins read, and what "
              "they need), `all`, or names separated by commas."),
     ]
@@ -56,6 +59,13 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         return dict(stage="", seconds=0.0, what="", detail="")
 
     def render(self, renderer):
+        if self.plugin_args.explain:
+            for line in self._explained():
+                if isinstance(renderer, text.TextRenderer):
+                    renderer.write(line + "\n")  # format() would break it
+                else:
+                    renderer.format("{0}\n", line)
+            return
         # Rekall takes --output to be where to write the table, and gives the plugin nothing of it.
         self._output = self.plugin_args.output or getattr(renderer, "output", None)
         # Before the table's head is written: a failure has a line of its own, and no table.
@@ -92,8 +102,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         if not self._output and structs not in ("rekall", "all"):
             raise LayoutExpertError("a profile of chosen structs would not do for Rekall's plugins and is not stored",
                                     next_step="write it to a file with --output")
-        options = Named.in_options(self.session)
-        named = Named(*(getattr(self.plugin_args, name) or option for name, option in options._asdict().items()))
+        named = self._named()
         memory = self._memory()
         if memory:
             named = named.or_beside(str(self.session.GetParameter("filename")))
@@ -112,6 +121,23 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         else:
             name = subject.profile_name()
             stages.done("stored", name, store_profile(self.session, repositories, name, data) or "not stored")
+
+    def _explained(self):
+        """The lines that explain what the user asked for."""
+        from rekall_layout_expert.errors import printable_lines
+        from rekall_layout_expert.plugin.explanation import explained
+
+        arguments = self.plugin_args
+        try:
+            return printable_lines(
+                explained(self.session, self._memory(), self._named(), arguments.build, arguments.explain))
+        except LayoutExpertError as error:
+            give_up(self.session, error)
+
+    def _named(self) -> Named:
+        """The files that the user named, as the plugin's options or as Rekall's."""
+        options = Named.in_options(self.session)
+        return Named(*(getattr(self.plugin_args, name) or option for name, option in options._asdict().items()))
 
     def _memory(self):
         """Rekall's physical address space of the image or of /proc/kcore; None if -f was not given."""

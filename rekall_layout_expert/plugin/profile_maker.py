@@ -42,7 +42,7 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     # The core takes a while to import, and most starts of Rekall do not need it.
     from rekall_layout_expert import make_profile
 
-    pre_ast, how = _pre_ast(subject, repositories, stages, tree)
+    pre_ast, how = pre_ast_of(subject, repositories, stages, tree)
     stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
     symbols = subject.symbols
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
@@ -56,8 +56,8 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     return profile
 
 
-def _pre_ast(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, tree: Optional[str]):
-    """The Pre-AST, and one line on where it is from."""
+def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, tree: Optional[str] = None):
+    """The Pre-AST, and one line on where it is from. A LayoutExpertError tells where it was looked for."""
     from rekall_layout_expert import build_pre_ast, read_pre_ast
     from rekall_layout_expert.supply import find_pre_ast
 

@@ -1,0 +1,40 @@
+"""--explain: a struct or a member of the kernel at hand, with what put it there."""
+from __future__ import annotations
+
+from typing import List, Optional
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.explain.explanation import explain
+from rekall_layout_expert.explain.stored import explain_profile
+from rekall_layout_expert.plugin import analysis
+from rekall_layout_expert.plugin.options import Named
+from rekall_layout_expert.plugin.profile_maker import Stages, pre_ast_of
+from rekall_layout_expert.plugin.repositories import load_profile, local_repositories
+from rekall_layout_expert.plugin.subject import Subject, named_kernel, running_kernel
+
+
+def explained(session, memory, named: Named, tree: Optional[str], name: str) -> List[str]:
+    """The lines that explain STRUCT or STRUCT.MEMBER.
+
+    memory: the image or /proc/kcore, None without one. tree: the headers to build the Pre-AST from. Where there is no
+    Pre-AST any more, a stored profile of this kernel still tells the layout. Raises LayoutExpertError.
+    """
+    stages = Stages(session)
+    subject = _subject(session, memory, named, tree, stages)
+    repositories = local_repositories(session)
+    try:
+        pre_ast, _ = pre_ast_of(subject, repositories, stages, tree)
+    except LayoutExpertError:
+        stored = load_profile(session, repositories, subject.profile_name()) if subject.kernel.banner else None
+        if stored is None:
+            raise
+        return explain_profile(stored, name)
+    return explain(pre_ast, subject.config, name)
+
+
+def _subject(session, memory, named: Named, tree: Optional[str], stages: Stages) -> Subject:
+    if memory:
+        named = named.or_beside(str(session.GetParameter("filename")))
+    if named.config_file_path and (named.pre_ast or tree):
+        return named_kernel(named)  # needs neither symbols nor memory
+    return analysis.subject_in(session, memory, named, stages) if memory else running_kernel(named, with_location=False)
