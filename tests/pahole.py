@@ -18,7 +18,7 @@ HOLE = re.compile(r"/\* XXX (\d+) (bit|byte)s? hole, try to pack \*/")
 FIGURES = re.compile(r"^\t/\* (size: \d+, cachelines: \d+, members: \d+|sum members: .*|sum bitfield members: .*|padding: \d+"
                      r"|bit_padding: \d+ bits|last cacheline: \d+ bytes) \*/")
 CACHE_LINE = re.compile(r"/\* --- (cacheline .*?) --- \*/")
-NAME = re.compile(r"(\w+)\s*(?:\[[^;]*)?(?::\d+)?(?: __attribute__\(\(.*\)\))*;$")
+NAME = re.compile(r"(\w+)\)?\s*(?:\[[^;]*)?(?::\d+)?(?: __attribute__\(\(.*\)\))*;$")
 FUNCTION = re.compile(r"\(\s*\**\s*(?:const )?(\w+)(?:\[\d*\])*\)[(\[]")
 
 
@@ -44,19 +44,23 @@ def program():
 
 
 def records(text):
-    """{head: facts} of all records in a text in pahole's form, such as {"struct list_head": [...]}."""
+    """{head: [facts, ...]} of all records in a text in pahole's form, such as {"struct list_head": [[...]]}.
+
+    A name may have several variants, of different source files.
+    """
     found = {}
     lines = None
     for line in text.splitlines():
         if line[:1] not in ("", "\t", "}") and line.split("//")[0].rstrip().endswith("{"):
-            lines = found.setdefault(line.split("{")[0].strip(), [])
+            lines = []
+            found.setdefault(line.split("{")[0].strip(), []).append(lines)
         elif line.startswith("}"):
             lines = None
         elif lines is not None:
             lines.append(line)
     # Of a union pahole tells no figures.
-    return {head: [fact for fact in facts(lines) if head.startswith("struct") or fact[0] != "figures"]
-            for head, lines in found.items()}
+    return {head: [[fact for fact in facts(lines) if head.startswith("struct") or fact[0] != "figures"] for lines in variants]
+            for head, variants in found.items()}
 
 
 def facts(lines):
@@ -83,8 +87,7 @@ def name_of(declaration):
     function = FUNCTION.search(declaration)
     if function:
         return function.group(1)
-    if declaration.startswith("}") and "__attribute__" in declaration:
-        declaration = re.sub(r"__attribute__\(\(\w+(\(\d+\))?\)\)\s*", "", declaration)
+    declaration = re.sub(r"__attribute__ ?\(\(\w+( ?\(\d+\))?\)\)\s*", "", declaration).replace(" ;", ";")
     if re.fullmatch(r"}\s*;", declaration):
         return ""
     match = NAME.search(declaration)

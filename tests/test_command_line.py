@@ -159,6 +159,43 @@ def test_a_profile_replaces_what_was_there(files):
     assert json.loads(files.profile.read_text())["$METADATA"]["Type"] == "Profile"
 
 
+def test_explain_shows_a_struct_and_where_its_members_come_from(files):
+    done = layout_tool("explain", "--config_file_path", files.config, files.pre_ast, "task_struct")
+    assert done.returncode == 0, done.stderr
+    assert "\tint                        cpu;                  /*     4     4 */  // include/linux/sched.h:7  CONFIG_SMP" \
+        in done.stdout.splitlines()
+    assert re.search(r"char +comm\[16\];", done.stdout) and "/* size: " in done.stdout
+
+
+def test_explain_tells_everything_about_a_member(files):
+    done = layout_tool("explain", "--config_file_path", files.config, files.pre_ast, "task_struct.comm")
+    assert done.returncode == 0, done.stderr
+    assert "written at  include/linux/sched.h:" in done.stdout
+    assert "TASK_COMM_LEN  16  (arch/x86/include/asm/page.h)" in done.stdout
+
+
+@pytest.mark.parametrize("name, message", [
+    ("task_strukt", "no struct task_strukt.*close to it: task_struct"), ("task_struct.com", "no member com; close to it: comm"),
+    ("task_struct.audit", "include/linux/sched.h:10 has it under CONFIG_AUDIT.*CONFIG_AUDIT is not set"), ("\x1b[31m", "names no struct")])
+def test_explain_of_what_is_not_there_is_one_line(files, name, message):
+    assert re.search(message, complaint(layout_tool("explain", "--config_file_path", files.config, files.pre_ast, name)))
+
+
+def test_explain_of_a_profile_says_that_conditions_are_not_known(files):
+    assert files.make_profile(profile=files.directory / "profile.gz").returncode == 0
+    done = layout_tool("explain", files.directory / "profile.gz", "task_struct")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"int +cpu; +/\* +4 +4 \*/$", done.stdout, re.M) and "is not known" in done.stdout.splitlines()[-1]
+
+
+def test_explain_of_other_files_is_one_line(files):
+    assert "--config_file_path" in complaint(layout_tool("explain", files.pre_ast, "s"))
+    assert "is no Pre-AST" in complaint(layout_tool("explain", "--config_file_path", files.config, files.system, "s"))
+    assert "cannot read" in complaint(layout_tool("explain", files.directory / "absent", "s"))
+    files.profile.write_text("{")
+    assert "damaged" in complaint(layout_tool("explain", files.profile, "s"))
+
+
 def test_a_root_of_one_s_own(tree, files):
     root = files.directory / "root.c"
     root.write_text("#include <linux/types.h>\nstruct own { u32 number; };\n")

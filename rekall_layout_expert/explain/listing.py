@@ -42,17 +42,15 @@ class _Listing:
     def _members(self, rows, depth):
         """Writes the members.  Returns (bits of members, of bit-fields, [bytes of holes], [bits of holes])."""
         bits, bit_field_bits, holes, bit_holes = 0, 0, [], []
-        base = min((row.bit_offset for row in rows.rows), default=0)
-        end, unit_end, unit_size = (base if rows.is_union else None), None, 0
+        end, unit_end, unit_size = rows.base, None, 0
         first_cacheline = self.cacheline
         is_apart = False
         for row in rows.rows:
             unit = unit_start(row)
             if not rows.is_union:
                 start = row.bit_offset
-                if end is not None:
-                    gap_bits, gap_bytes = _gap(end, unit_end, start, unit if row.width is not None else None)
-                    is_apart = self._holes(depth + 1, gap_bits, gap_bytes, holes, bit_holes)
+                gap_bits, gap_bytes = _gap(end, unit_end, start, unit if row.width is not None else None)
+                is_apart = self._holes(depth + 1, gap_bits, gap_bytes, holes, bit_holes)
                 end = start + (row.size if row.width is None else row.width)
                 unit_end, unit_size = _unit_end(row, unit, unit_end, unit_size)
             if is_apart:
@@ -99,7 +97,7 @@ class _Listing:
             stars = row.type.partition("}")[2].strip()
             text = " ".join(filter(None, ("}" + row.inner.tail, stars, declarator)))
         else:
-            text = "%-*s %s" % (_TYPE_WIDTH, row.type, declarator) if declarator else row.type
+            text = "%-*s %s" % (max(_TYPE_WIDTH - 8 * (depth - 1), 0), row.type, declarator) if declarator else row.type
         width = _TYPE_WIDTH + _NAME_WIDTH - 8 * (depth - 1) - 1
         self._add(depth, "%-*s %s" % (width, text + ";", numbers), row.place)
 
@@ -119,7 +117,6 @@ class _Listing:
                 told = ", bit holes: %d, sum bit holes: %d bits" % (len(bit_holes), sum(bit_holes))
                 told = told if bit_holes else " (%d bytes)" % (bit_field_bits // 8)
                 self._add(1, "/* sum bitfield members: %d bits%s */" % (bit_field_bits, told))
-        end = end or 0
         bit_padding = 0
         if unit_end is not None:
             stop = min(rows.size, unit_end)

@@ -66,14 +66,13 @@ def settings(text, values, unit):
     """
     told = []
     for name in dict.fromkeys(_NAME.findall(text)):
+        macro = unit.macros.lookup(name)
         if name in values:
             told.append("%s=%s" % (name, values[name]))
-        elif name.startswith("CONFIG_"):
-            told.append("%s is not set" % name)
-        elif name not in _OPERATORS and name not in unit.macros.builtins:
-            macro = unit.macros.lookup(name)
-            if macro is None:
-                told.append("%s is not defined" % name)
-            elif macro.parameters is None:
-                told.append(("%s is %s (%s)" % (name, macro.body, macro_place(macro, unit))).replace(" is  (", " is defined ("))
+        elif name in _OPERATORS or name in unit.macros.builtins or macro is not None and macro.parameters is not None:
+            continue
+        elif macro is not None:
+            told.append("%s is %s (%s)" % (name, macro.body or "defined", macro_place(macro, unit)))
+        else:
+            told.append("%s is not %s" % (name, "set" if name.startswith("CONFIG_") else "defined"))
     return ", ".join(told)

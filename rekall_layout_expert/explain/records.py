@@ -47,7 +47,8 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A record.  head: "struct task_struct"; size in bits; tail: attributes behind its brace."""
+    """A record.  head: "struct task_struct"; size in bits; tail: attributes behind its brace; base: where it begins in the
+    outermost record, in bits."""
 
     head: str
     is_union: bool
@@ -55,6 +56,7 @@ class Rows(NamedTuple):
     rows: List[Row]
     place: Optional[Place] = None
     tail: str = ""
+    base: int = 0
 
 
 class RowsOfRecords:
@@ -86,6 +88,7 @@ class RowsOfRecords:
             rows,
             self.scope.places.get(record),
             " __attribute__((__packed__))" if packed else "",
+            base,
         )
 
     def _row(self, placed, field, owner, base):

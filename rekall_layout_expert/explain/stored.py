@@ -69,7 +69,7 @@ class _Stored:
         rows.sort(key=lambda row: row.bit_offset)
         is_union = len(rows) > 1 and all(row.bit_offset == base for row in rows) and all(row.size for row in rows[:-1])
         kind = "union" if is_union else "struct"
-        return Rows(kind if head == "" else "%s %s" % (kind, struct), is_union, 8 * size, rows)
+        return Rows(kind if head == "" else "%s %s" % (kind, struct), is_union, 8 * size, rows, base=base)
 
     def _own(self, struct):
         """The members without those that a profile repeats from anonymous ones."""
