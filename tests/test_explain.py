@@ -12,6 +12,7 @@ from rekall_layout_expert.explain.stored import UNKNOWN, explain_profile
 from rekall_layout_expert.explain.tracing import TracedKernel
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.profile.kernel import Kernel
+from test_private_types import write_tree
 
 CONFIG = header_trees.CONFIG  # has CONFIG_SMP=y, CONFIG_NR_CPUS=64, CONFIG_HZ=250, and not CONFIG_AUDIT
 
@@ -270,6 +271,28 @@ def test_a_struct_of_a_header_that_is_not_included(ask):
 def test_a_struct_that_is_shuffled_is_left_out_with_the_reason(ask):
     text = "struct s { int a; long b; } __attribute__((randomize_layout));\n"
     assert re.search("left out.*CONFIG_RANDSTRUCT.*<root>:1", problem(ask, text, "s", CONFIG + "CONFIG_RANDSTRUCT_FULL=y\nCONFIG_RANDSTRUCT=y\n"))
+
+
+# Types of single source files.
+
+SECTIONS = ("#include <linux/types.h>\nstruct module_sect_attr {\n\tint first;\n#ifdef CONFIG_SYSFS\n\tlong second;\n#endif\n};\n")
+
+
+def private(tmp_path, name, config=""):
+    tree = write_tree(tmp_path, {"kernel/module/sysfs.c": SECTIONS, "kernel/time/timekeeping.c": "static struct {\n\tint seq;\n} tk_core;\n"})
+    return explain(build_pre_ast(tree), KernelConfig.parse("CONFIG_X86_64=y\nCONFIG_64BIT=y\nCONFIG_MODULES=y\n" + config, "config"), name)
+
+
+def test_a_type_of_a_source_file(tmp_path):
+    assert origins(private(tmp_path, "module_sect_attr", "CONFIG_SYSFS=y\n")) == {
+        "first": "kernel/module/sysfs.c:3", "second": "kernel/module/sysfs.c:5  CONFIG_SYSFS"}
+    assert origins(private(tmp_path, "tk_core")) == {"seq": "kernel/time/timekeeping.c:2"}
+    assert "is not compiled without CONFIG_SYSFS" in problem(private, tmp_path, "module_sect_attr")
+
+
+def test_a_headers_package_lacks_the_types_of_source_files(ask):
+    assert "mount is private to fs/mount.h, which a headers package lacks; use a Pre-AST built from full kernel source" \
+        == problem(ask, "struct s { int a; };\n", "mount")
 
 
 # Profiles, where nothing is known but the layout.

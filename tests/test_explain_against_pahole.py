@@ -38,7 +38,7 @@ def records(kernel):
         type_ = kernel.scope.tags.get(name)
         if isinstance(type_, Record):
             try:
-                yield name, RowsOfRecords(kernel).rows(type_)
+                yield name, RowsOfRecords(kernel.scope, kernel.layouts).rows(type_)
             except NotKnown:
                 continue
 

@@ -18,7 +18,9 @@ from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.parser.declarations import SyntaxProblem
 from rekall_layout_expert.parser.scope import NOT_DEFINED, NotKnown
 from rekall_layout_expert.parser.types import Record
+from rekall_layout_expert.pre_ast.private_types import homes_of
 from rekall_layout_expert.pre_ast.program import IF, TEXT
+from rekall_layout_expert.profile.private import record_of_object
 
 _PROBLEMS = (NotKnown, NotConstant, SyntaxProblem)
 _LONGEST_BODY = 100  # characters of a macro's replacement that are shown
@@ -33,9 +35,13 @@ def explain(pre_ast, config, name):
     """
     if not isinstance(config, KernelConfig):
         config = KernelConfig.read(config)
+    struct, members = split_name(name)
     kernel = TracedKernel(pre_ast, config)
+    for path, symbols, own_names in pre_ast.header["private"]:
+        if struct in own_names:
+            return _OfSourceFile(kernel, path, symbols).lines(struct, members)
     kernel.read_types()
-    return _Explanation(kernel).lines(name)
+    return _Explanation(kernel, kernel.scope, kernel.layouts).lines(struct, members)
 
 
 def split_name(name):
@@ -53,15 +59,14 @@ def close_to(name, names):
 
 
 class _Explanation:
-    def __init__(self, kernel):
+    def __init__(self, kernel, scope, layouts):
         self.kernel = kernel
-        self.unit = kernel.unit
-        self.scope = kernel.scope
-        self.layouts = kernel.layouts
-        self.records = RowsOfRecords(kernel)
+        self.unit = scope.unit
+        self.scope = scope
+        self.layouts = layouts
+        self.records = RowsOfRecords(scope, layouts)
 
-    def lines(self, name):
-        struct, members = split_name(name)
+    def lines(self, struct, members):
         record = self._record(struct)
         rows = self._rows(record, struct)
         if not members:
@@ -90,6 +95,12 @@ class _Explanation:
             ) from None
 
     def _no_struct(self, name, reason):
+        homes = homes_of(name) if self.kernel.pre_ast.header["source"] == "headers" else None
+        if homes:
+            return LayoutExpertError(
+                "%s is private to %s, which a headers package lacks" % (name, " or ".join(homes)),
+                next_step="use a Pre-AST built from full kernel source",
+            )
         if not reason.endswith(NOT_DEFINED):
             return LayoutExpertError("%s is left out, as it cannot be known for certain: %s" % (name, reason))
         found = self._elsewhere(lambda item: "." + name in item[5] or name in item[5])
@@ -243,6 +254,24 @@ class _Explanation:
                     return "%s:%d, a header that is not included" % (path, line)
                 return "%s:%d has it under %s" % (path, line, self._with_settings(*conditions))
         return None
+
+
+class _OfSourceFile(_Explanation):
+    """Explains types of a single source file, which is a translation unit of its own."""
+
+    def __init__(self, kernel, path, symbols):
+        try:
+            super().__init__(kernel, *kernel.private_types(path, symbols))
+        except NotKnown as error:
+            raise LayoutExpertError(str(error)) from None
+
+    def _record(self, name):
+        if self.scope.is_tag(name):
+            return super()._record(name)
+        try:
+            return record_of_object(self.scope, self.layouts, name)
+        except _PROBLEMS as error:
+            raise self._no_struct(name, str(error)) from None
 
 
 def _found(program, path, is_it, conditions):

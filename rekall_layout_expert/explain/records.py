@@ -60,11 +60,11 @@ class Rows(NamedTuple):
 
 
 class RowsOfRecords:
-    """Makes `Rows` of the records of a `TracedKernel` whose types have been read."""
+    """Makes `Rows` of records, from a `tracing.TracingScope` and its `Layouts`."""
 
-    def __init__(self, kernel):
-        self.scope = kernel.scope
-        self.layouts = kernel.layouts
+    def __init__(self, scope, layouts):
+        self.scope = scope
+        self.layouts = layouts
 
     def rows(self, record, name=None, base=0):
         """The Rows of a Record.

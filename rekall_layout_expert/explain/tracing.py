@@ -200,12 +200,13 @@ class TracingParser(Parser):
 
 
 class TracingScope(Scope):
-    """written: {field: Written}; places, last_lines: {record: where its definition begins, and ends}."""
+    """unit: the TracingUnit; written: {field: Written}; places, last_lines: {record: where its definition begins, ends}."""
 
     parser = TracingParser
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
+    def __init__(self, index, expand, *arguments, **options):
+        super().__init__(index, expand, *arguments, **options)
+        self.unit = expand.__self__
         self.written = {}
         self.places = {}
         self.last_lines = {}

@@ -52,7 +52,7 @@ def _types_of_file(kernel, path, symbols, wanted, pointed_to):
             vtypes.add_named(name)
             continue
         try:
-            vtypes.add(_record_of_object(scope, layouts, name), name)
+            vtypes.add(record_of_object(scope, layouts, name), name)
         except (NotKnown, NotConstant, SyntaxProblem) as error:
             reasons[name] = "%s: %s" % (path, error)
     if pointed_to:
@@ -63,7 +63,7 @@ def _types_of_file(kernel, path, symbols, wanted, pointed_to):
     return vtypes, reasons
 
 
-def _record_of_object(scope, layouts, name):
+def record_of_object(scope, layouts, name):
     """The record without a tag that a variable is declared with.  Raises NotKnown."""
     type_ = scope.find_object(name)
     for _ in range(LONGEST_CHAIN):
