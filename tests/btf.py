@@ -1,39 +1,23 @@
-"""A kernel's own account of its types: reads the .BTF section of a vmlinuz.
+"""A kernel's own account of its types: the .BTF section of a vmlinuz, in the forms that the tests compare.
 
-BTF is what the kernel's build distilled from the DWARF that the compiler emitted, so it is the truth which a layout is
-held against. The format is described in the kernel's documentation (Documentation/bpf/btf.rst): a header, a table of
-types that refer to each other by their place in it, and a table of strings.
-
-`structs(section)` gives the neutral form of comparison.py.
+The reader is the one with which the plugin verifies a profile in the field (verification/btf.py).
 """
 
 import io
 import lzma
 import struct
 import zlib
-from collections import defaultdict, namedtuple
+from collections import defaultdict
 
 import lz4.block
 import zstandard
 from elftools.elf.elffile import ELFFile
 
 from comparison import integer_in_words
+from rekall_layout_expert.verification.btf import ARRAY, ENUM, ENUM64, FLOAT, FWD, INT, PTR, RECORDS, Btf
 
-MAGIC = 0xeb9f
 LZ4_BLOCK = 8 << 20     # bytes, uncompressed
-(INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FUNC_PROTO, VAR, DATASEC, FLOAT,
- DECL_TAG, TYPE_TAG, ENUM64) = range(1, 20)
 SIGNED = 1
-TRANSPARENT = {TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG}
-
-# name: '' if anonymous. value: the size in bytes, or the number of the type referred to. tail: what follows the
-# type's common part, one tuple for each entry.
-Type = namedtuple("Type", "kind name has_bit_sizes value tail")
-
-# The tails: fields of one entry, and whether there are as many entries as the type says, or one.
-TAILS = {INT: ("I", False), ARRAY: ("III", False), STRUCT: ("III", True), UNION: ("III", True), ENUM: ("Ii", True),
-         FUNC_PROTO: ("II", True), VAR: ("I", False), DATASEC: ("III", True), DECL_TAG: ("i", False),
-         ENUM64: ("III", True)}
 
 
 def section_of(vmlinuz):
@@ -47,12 +31,8 @@ def section_of(vmlinuz):
 
 
 def structs(section):
-    """{name: [(size in bytes, {member: (bit offset, bit-field width or None, size in bytes or None)}), ...]}.
-
-    Every complete struct and union, and under its typedef's name each that has no name of its own. A name can have
-    several variants: private types of different source files.
-    """
-    return _Types(section).structs()
+    """The neutral form of comparison.py: {name: [(size in bytes, {member: place}), ...]}."""
+    return Btf(section).layouts()
 
 
 def types(section):
@@ -60,123 +40,35 @@ def types(section):
 
     The words are those of comparison.types_of_profile. None: the type is, or leads to, a record without a tag.
     """
-    return _Types(section).members_types()
+    btf, found = Btf(section), defaultdict(list)
+    for name, type_ in btf.named():
+        if type_.kind in RECORDS:
+            found[name].append({member: in_words(btf, number) for member, number, _, _ in btf.members(type_)})
+    return found
 
 
-class _Types:
-    def __init__(self, section):
-        magic, version, _, header_size = struct.unpack_from("<HBBI", section)
-        if magic != MAGIC or version != 1:
-            raise ValueError("no little-endian BTF of version 1")
-        types, types_size, strings, strings_size = struct.unpack_from("<IIII", section, 8)
-        self._strings = section[header_size + strings:][:strings_size]
-        self.types = [Type(INT, "void", False, 0, [])]
-        self._read(section[header_size + types:][:types_size])
-
-    def _read(self, table):
-        position = 0
-        while position < len(table):
-            name, info, value = struct.unpack_from("<III", table, position)
-            position += 12
-            kind = info >> 24 & 0x1f
-            if not INT <= kind <= ENUM64:
-                raise ValueError("BTF type %d is of unknown kind %d" % (len(self.types), kind))
-            fields, many = TAILS.get(kind, ("", False))
-            entry = struct.Struct("<" + fields)
-            count = info & 0xffff if many else bool(fields)
-            tail = [entry.unpack_from(table, position + i * entry.size) for i in range(count)]
-            position += count * entry.size
-            self.types.append(Type(kind, self._string(name), bool(info >> 31), value, tail))
-
-    def _string(self, offset):
-        return self._strings[offset:self._strings.index(b"\0", offset)].decode()
-
-    def structs(self):
-        named, by_typedef = defaultdict(list), defaultdict(list)
-        for type_ in self.types:
-            if type_.kind == TYPEDEF:
-                record, found = self._resolve(type_), by_typedef
-                if record.name:
-                    continue
-            else:
-                record, found = type_, named
-            if record.kind in (STRUCT, UNION) and type_.name:
-                variant = record.value, dict(self._members(record))
-                if variant not in found[type_.name]:
-                    found[type_.name].append(variant)
-        return {**by_typedef, **named}
-
-    def _members(self, record, path="", base=0):
-        """(member's path, (bit offset, bit-field width or None, size in bytes or None)), through anonymous records."""
-        for name, number, place in record.tail:
-            offset, width = (place & 0xffffff, place >> 24) if record.has_bit_sizes else (place, 0)
-            type_ = self._resolve(self.types[number])
-            inner_path = path + self._string(name)
-            named = inner_path != path
-            if named:
-                yield inner_path, (base + offset, width or None, None if width else self._size(type_))
-            if type_.kind == ARRAY:
-                inner_path += "[]"
-            while type_.kind == ARRAY:
-                number = type_.tail[0][0]
-                type_ = self._resolve(self.types[number])
-            # -fms-extensions, with which newer kernels are built, let an anonymous member's type have a name.
-            if type_.kind in (STRUCT, UNION) and not (named and self._goes_by_a_name(number)):
-                yield from self._members(type_, inner_path + "." if named else path, base + offset)
-
-    def members_types(self):
-        found = defaultdict(list)
-        for type_ in self.types:
-            if type_.kind in (STRUCT, UNION) and type_.name:
-                found[type_.name].append({self._string(name): self._in_words(number) for name, number, _ in type_.tail})
-        return found
-
-    def _in_words(self, number):
-        type_ = self._resolve(self.types[number])
-        if type_.kind in (STRUCT, UNION, FWD):
-            return type_.name or None
-        if type_.kind == PTR:
-            target = self._in_words(type_.value)
-            return target and target + " *"
-        if type_.kind == ARRAY:
-            count = 1
-            while type_.kind == ARRAY:
-                count *= type_.tail[0][2]
-                number = type_.tail[0][0]
-                type_ = self._resolve(self.types[number])
-            element = self._in_words(number)
-            return element and "%s[%d]" % (element, count)
-        if type_.kind in (ENUM, ENUM64):
-            return "enum of %d" % type_.value
-        if type_.kind == FLOAT or type_.value > 8 and type_.kind == INT:
-            return "1 byte[%d]" % type_.value
-        if type_.kind == INT and type_.value:
-            return integer_in_words(type_.value, type_.tail[0][0] >> 24 & SIGNED)
-        return "void"       # or a function
-
-    def _goes_by_a_name(self, number):
-        """Whether a record is referred to by its tag or by a typedef."""
-        type_ = self.types[number]
-        while type_.kind in TRANSPARENT and type_.kind != TYPEDEF:
-            type_ = self.types[type_.value]
-        return bool(type_.name)
-
-    def _resolve(self, type_):
-        while type_.kind in TRANSPARENT:
-            type_ = self.types[type_.value]
-        return type_
-
-    def _size(self, type_):
-        if type_.kind == PTR:
-            return 8
-        if type_.kind == ARRAY:
-            element, _, count = type_.tail[0]
-            return count * self._size(self._resolve(self.types[element]))
-        if type_.kind == INT and type_.tail[0][0] & 0xff != type_.value * 8:
-            raise ValueError("a bit-field described in the way of pahole before 1.13")
-        if type_.kind in (INT, STRUCT, UNION, ENUM, ENUM64, FLOAT):
-            return type_.value
-        raise ValueError("BTF type of kind %d has no size" % type_.kind)
+def in_words(btf, number):
+    type_ = btf.resolved(number)
+    if type_.kind in RECORDS or type_.kind == FWD:
+        return type_.name or None
+    if type_.kind == PTR:
+        target = in_words(btf, type_.value)
+        return target and target + " *"
+    if type_.kind == ARRAY:
+        count = 1
+        while type_.kind == ARRAY:
+            number, _, length = type_.entries
+            count *= length
+            type_ = btf.resolved(number)
+        element = in_words(btf, number)
+        return element and "%s[%d]" % (element, count)
+    if type_.kind in (ENUM, ENUM64):
+        return "enum of %d" % type_.value
+    if type_.kind == FLOAT or type_.value > 8 and type_.kind == INT:
+        return "1 byte[%d]" % type_.value
+    if type_.kind == INT and type_.value:
+        return integer_in_words(type_.value, type_.entries[0] >> 24 & SIGNED)
+    return "void"       # or a function
 
 
 def _payload(image):

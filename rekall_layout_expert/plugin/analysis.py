@@ -5,13 +5,14 @@ the session, and nothing is stored, before the memory has confirmed it.
 """
 from __future__ import annotations
 
-import re
-from typing import List
+from typing import List, Optional
 
 from rekall import cache, obj
 
 from rekall_layout_expert.errors import LayoutExpertError, printable
+from rekall_layout_expert.plugin import kernel_btf
 from rekall_layout_expert.plugin.address_spaces import is_running_kernel
+from rekall_layout_expert.plugin.invariants import Invariants
 from rekall_layout_expert.plugin.options import Named
 from rekall_layout_expert.plugin.profile_maker import Stages, make
 from rekall_layout_expert.plugin.repositories import load_profile, local_repositories, store_profile
@@ -21,10 +22,6 @@ from rekall_layout_expert.supply.repository import DirectoryRepository
 # Without these there is no list of processes, and nothing to tell a right profile by.
 _NEEDED_MEMBERS = {"task_struct": ("pid", "comm", "tasks", "mm"), "list_head": ("next", "prev")}
 _NEEDED_SYMBOLS = ("_text", "linux_banner", "linux_proc_banner", "init_task")
-# A kernel has at most 4 million tasks (PID_MAX_LIMIT).
-_MOST_TASKS = 1 << 22
-# A running kernel's list may change under the walk.
-_WALKS = 3
 
 
 def subject_in(session, memory, named: Named, stages: Stages) -> Subject:
@@ -46,9 +43,11 @@ def profile_of(detection, subject: Subject, stages: Stages) -> obj.Profile:
     stored = load_profile(session, repositories, name)
     if stored is not None and _is_of_named_pre_ast(stored, subject):
         try:
-            profile = _verified(detection, stored, name, subject)
-            stages.done("stored profile", name, "verified")
-            return profile
+            if kernel_btf.is_verified(stored, _btf(session, stored, subject)):
+                profile = _verified(detection, stored, name, subject)
+                stages.done("stored profile", name, "verified")
+                kernel_btf.tell(session, stored, stages)
+                return profile
         except Exception as error:  # Nonsense in a stored profile makes Rekall fail in any way.
             _forget(session)
             session.logging.warning("Layout Expert: %s is made again: %s", name, printable(str(error)))
@@ -57,13 +56,19 @@ def profile_of(detection, subject: Subject, stages: Stages) -> obj.Profile:
 
 def register(detection, subject: Subject, data: dict, repositories: List[DirectoryRepository],
              stages: Stages) -> obj.Profile:
-    """Verifies a profile against the memory, gives it to the session and stores it for the next start."""
+    """Verifies a profile against BTF and memory, gives it to the session and stores it for the next start."""
     name = subject.profile_name()
+    kernel_btf.verify(detection.session, data, _btf(detection.session, data, subject), stages)
     profile = _verified(detection, data, name, subject)
     stages.done("verified", name, "against memory")
+    kernel_btf.tell(detection.session, data, stages)
     where = store_profile(detection.session, repositories, name, data)
     stages.done("stored", name, f"in {where}" if where else "not stored")
     return profile
+
+
+def _btf(session, data: dict, subject: Subject) -> Optional[bytes]:
+    return kernel_btf.read_btf(session.physical_address_space, subject.location, data["$CONSTANTS"])
 
 
 def _verified(detection, data: dict, name: str, subject: Subject) -> obj.Profile:
@@ -78,7 +83,7 @@ def _verified(detection, data: dict, name: str, subject: Subject) -> obj.Profile
     try:
         if not detection.VerifyProfile(profile):
             raise LayoutExpertError("the kernel's page tables are not where the profile says")
-        _check_content(session, profile, subject)
+        _check_content(session, profile, data, subject)
     except LayoutExpertError as error:
         _forget(session)
         raise LayoutExpertError(
@@ -134,7 +139,7 @@ def _check_complete(data: dict) -> None:
                                     next_step="give the System.map, or a kallsyms of CONFIG_KALLSYMS_ALL")
 
 
-def _check_content(session, profile: obj.Profile, subject: Subject) -> None:
+def _check_content(session, profile: obj.Profile, data: dict, subject: Subject) -> None:
     """What is known of any Linux kernel must be found where the profile says."""
     memory = session.kernel_address_space
     address = profile.get_constant("linux_banner", is_address=True)
@@ -142,26 +147,7 @@ def _check_content(session, profile: obj.Profile, subject: Subject) -> None:
     expected = subject.location.banner or subject.kernel.banner or banner
     if banner != expected or not banner.startswith("Linux version"):
         raise LayoutExpertError(f"linux_banner reads {banner[:80]!r}")
-    first = profile.get_constant_object("init_task", "task_struct", vm=memory)
-    if not re.match(r"swapper(/0)?\Z", str(first.comm)) or first.pid != 0:
-        raise LayoutExpertError(f"init_task reads pid {int(first.pid)}, {str(first.comm)!r}")
-    head = first.obj_offset + profile.get_obj_offset("task_struct", "tasks")
-    if not any(_closes(memory, head) for _ in range(_WALKS)):
-        # An image that was taken while the system ran may hold the list as it never was.
-        after, before = _pointer(memory, head), _pointer(memory, head + 8)
-        if head != _pointer(memory, after + 8) or head != _pointer(memory, before):
-            raise LayoutExpertError("the list of tasks is none")
-        session.logging.warning("Layout Expert: the list of tasks is broken; some may be missing")
-
-
-def _closes(memory, head: int) -> bool:
-    """Whether a list comes back to its head."""
-    seen, node = set(), _pointer(memory, head)
-    while node != head and node not in seen and len(seen) < _MOST_TASKS and memory.is_valid_address(node):
-        seen.add(node)
-        node = _pointer(memory, node)
-    return node == head
-
-
-def _pointer(memory, address: int) -> int:
-    return obj.Pointer.integer_to_address(int.from_bytes(memory.read(address, 8), "little"))
+    invariants = Invariants(memory, data["$STRUCTS"], data["$CONSTANTS"], subject.location.slide)
+    trouble = invariants.check(subject.kernel.release)
+    if trouble:
+        session.logging.warning("Layout Expert: %s", trouble)

@@ -16,7 +16,12 @@ from rekall_layout_expert.errors import LayoutExpertError
 
 def give_up(session, error: LayoutExpertError) -> NoReturn:
     """Ends the command, or raises PluginError, with the error's line."""
-    # Only Rekall's main() makes a session privileged; its shell sets the mode.
-    if session.privileged and session.mode != "Interactive":
+    if is_command_line(session):
         raise SystemExit(f"rekall: {error}")
     raise plugin.PluginError(str(error)) from error
+
+
+def is_command_line(session) -> bool:
+    """Whether it is one command of Rekall's own program, and neither its shell nor a library's use of it."""
+    # Only Rekall's main() makes a session privileged; its shell sets the mode.
+    return session.privileged and session.mode != "Interactive"

@@ -93,7 +93,8 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
 
     def _run(self, stages) -> None:
         from rekall_layout_expert.files import write_atomically
-        from rekall_layout_expert.plugin import analysis
+        from rekall_layout_expert.host.btf import find_btf
+        from rekall_layout_expert.plugin import analysis, kernel_btf
         from rekall_layout_expert.plugin.profile_maker import make
         from rekall_layout_expert.plugin.repositories import local_repositories, store_profile
         from rekall_layout_expert.plugin.subject import named_kernel, running_kernel
@@ -104,20 +105,25 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
                                     next_step="write it to a file with --output")
         named = self._named()
         memory = self._memory()
+        is_of_files = not memory and self._output and named.config_file_path and named.system
         if memory:
             named = named.or_beside(str(self.session.GetParameter("filename")))
             subject = analysis.subject_in(self.session, memory, named, stages)
         else:
-            is_of_files = self._output and named.config_file_path and named.system
             subject = named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
             stages.done("kernel", subject.kernel.release, subject.config.source)
         repositories = local_repositories(self.session)
         data = make(subject, repositories, stages, structs, self.plugin_args.build)
+        if memory and not self._output:
+            analysis.register(LayoutExpertDetection(session=self.session), subject, data, repositories, stages)
+            return
+        if not is_of_files:
+            section = kernel_btf.read_btf(memory, subject.location, data["$CONSTANTS"]) if memory else find_btf()
+            kernel_btf.verify(self.session, data, section, stages)
+            kernel_btf.tell(self.session, data, stages)
         if self._output:
             write_atomically(self._output, json.dumps(data, sort_keys=True).encode("ascii"))
             stages.done("written", self._output, "")
-        elif memory:
-            analysis.register(LayoutExpertDetection(session=self.session), subject, data, repositories, stages)
         else:
             name = subject.profile_name()
             stages.done("stored", name, store_profile(self.session, repositories, name, data) or "not stored")

@@ -1,11 +1,14 @@
 """From a kernel to its profile: the Pre-AST that matches, and what Rekall needs besides."""
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from typing import List, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.plugin import profile_section
+from rekall_layout_expert.plugin.failure import is_command_line
 from rekall_layout_expert.plugin.subject import Subject
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
@@ -24,6 +27,13 @@ class Stages:
     def report(self, message: str) -> None:
         """Shows progress, as Rekall shows its own."""
         self._session.report_progress("Layout Expert: %s", message, force=True)
+
+    def say(self, message: str) -> None:
+        """Says what is not a warning, on the command line, and logs it elsewhere."""
+        if is_command_line(self._session) and self._session.logging.isEnabledFor(logging.WARNING):
+            print(f"rekall: {message}", file=sys.stderr)
+        else:
+            self._session.logging.info("Layout Expert: %s", message)
 
     def done(self, stage: str, what: object, detail: str) -> None:
         """A stage that began when the last one was done."""

@@ -15,47 +15,66 @@ Structs = Dict[str, List[Any]]
 # The structs that other names are offered for: a profile that wants those must have these.
 SOURCES = ("gate_struct", "idt_bits", "timespec64", "tk_data", "xa_node")
 
-# The x86 interrupt gate's flags, which `struct idt_bits` holds.
-_GATE_FLAGS = "bits"
+# {name offered: what it is a name for}
+OFFERED_STRUCTS = {
+    # 4.14 "x86/idt: Unify gate_struct handling for 32/64-bit kernels". The 32-bit gate is not meant.
+    "gate_struct64": "gate_struct",
+    # 4.20 "xarray: Define struct xa_node": radix_tree_node is a macro that names it.
+    "radix_tree_node": "xa_node",
+    # 5.6 "y2038: hide timeval/timespec/itimerval/itimerspec types".
+    "timespec": "timespec64",
+    # 6.17 "timekeeping: Introduce auxiliary timekeepers": tk_core is a macro for the first of them.
+    "tk_core": "tk_data",
+}
+
+# {(struct, name offered): the path to the member meant, through structs held by value}
+OFFERED_MEMBERS = {
+    # 4.11 "refcount_t: Introduce a special purpose refcount type".
+    ("refcount_struct", "counter"): ("refs", "counter"),
+    # The x86 interrupt gate's flags, which `struct idt_bits` holds.
+    **{("gate_struct64", flag): ("bits", flag) for flag in ("ist", "zero", "type", "dpl", "p")},
+    # 5.8 "module: Refactor section attr into bin attribute".
+    ("module_sect_attr", "name"): ("battr", "attr", "name"),
+    # 5.14 "sched: Change task_struct::state": renamed so that no user of the old one was missed.
+    ("task_struct", "state"): ("__state",),
+    # 6.4 "module: replace module_layout with module_memory": the first of mem[] is the text.
+    ("module", "module_core"): ("mem", "base"),
+    ("module", "core_size"): ("mem", "size"),
+}
 
 
 def offer_rekall_names(structs: Structs, constants: Dict[str, int]) -> None:
     """Adds Rekall's names to a profile's $STRUCTS and $CONSTANTS, in place."""
-    # 4.11 "refcount_t: Introduce a special purpose refcount type": the counter is refs.counter.
-    _offer_member(structs, "refcount_struct", "counter", "refs", "counter")
-
-    # 4.14 "x86/idt: Unify gate_struct handling for 32/64-bit kernels". The 32-bit gate is not meant.
-    if "offset_high" in _members(structs, "gate_struct"):
-        _offer_struct(structs, "gate_struct64", "gate_struct")
-        for flag in _members(structs, _type_of(structs, "gate_struct64", _GATE_FLAGS)):
-            _offer_member(structs, "gate_struct64", flag, _GATE_FLAGS, flag)
-
-    # 4.20 "xarray: Define struct xa_node": radix_tree_node is a macro that names it.
-    _offer_struct(structs, "radix_tree_node", "xa_node")
-
-    # 5.6 "y2038: hide timeval/timespec/itimerval/itimerspec types". Rekall's class for times goes by
-    # the name of the member's type, so the members are given it, too.
-    if "timespec" not in structs and "timespec64" in structs:
-        _offer_struct(structs, "timespec", "timespec64")
+    has_timespec = "timespec" in structs
+    for name, source in OFFERED_STRUCTS.items():
+        if name not in structs and source in structs and (
+                name != "gate_struct64" or "offset_high" in _members(structs, source)):
+            structs[name] = copy.deepcopy(structs[source])
+    if not has_timespec and "timespec" in structs:
+        # Rekall's class for times goes by the name of the member's type, so the members are given it, too.
         for _, members in structs.values():
             for member in members.values():
                 member[1] = _renamed(member[1], "timespec64", "timespec")
-
-    # 5.8 "module: Refactor section attr into bin attribute": the name is battr.attr.name.
-    _offer_member(structs, "module_sect_attr", "name", "battr", "attr", "name")
-
-    # 5.14 "sched: Change task_struct::state": renamed so that no user of the old one was missed.
-    _offer_member(structs, "task_struct", "state", "__state")
-
-    # 6.4 "module: replace module_layout with module_memory": the first of mem[] is the text.
-    if "core_layout" not in _members(structs, "module"):
-        _offer_member(structs, "module", "module_core", "mem", "base")
-        _offer_member(structs, "module", "core_size", "mem", "size")
-
-    # 6.17 "timekeeping: Introduce auxiliary timekeepers": tk_core is a macro for the first of them.
-    _offer_struct(structs, "tk_core", "tk_data")
+    for struct, name in OFFERED_MEMBERS:
+        if name not in _members(structs, struct) and not (
+                struct == "module" and "core_layout" in _members(structs, struct)):
+            offered = offered_member(structs, struct, name)
+            if offered:
+                structs[struct][1][name] = offered
     if "timekeeper_data" in constants:
         constants.setdefault("tk_core", constants["timekeeper_data"])
+
+
+def offered_member(structs: Structs, struct: str, name: str) -> Optional[List[Any]]:
+    """[offset, [type, args]] that is offered as a member of that name; None if there is nothing to offer."""
+    offset, holder, found = 0, struct, None
+    for step in OFFERED_MEMBERS.get((struct, name), ()):
+        found = _members(structs, holder).get(step)
+        if found is None:
+            return None
+        offset += found[0]
+        holder = _type_of(structs, holder, step)
+    return found and [offset, copy.deepcopy(found[1])]
 
 
 def _members(structs: Structs, struct: Optional[str]) -> Dict[str, List[Any]]:
@@ -70,25 +89,6 @@ def _type_of(structs: Structs, struct: Optional[str], member: str) -> Optional[s
     while name == "Array":
         name, rest = rest[0]["target"], [rest[0].get("target_args") or {}]
     return name
-
-
-def _offer_struct(structs: Structs, name: str, source: str) -> None:
-    if name not in structs and source in structs:
-        structs[name] = copy.deepcopy(structs[source])
-
-
-def _offer_member(structs: Structs, struct: str, name: str, *path: str) -> None:
-    """Offers as `name` the member found along path, through structs held by value."""
-    if struct not in structs or name in structs[struct][1]:
-        return
-    offset, holder = 0, struct
-    for step in path:
-        if step not in _members(structs, holder):
-            return
-        found = structs[holder][1][step]
-        offset += found[0]
-        holder = _type_of(structs, holder, step)
-    structs[struct][1][name] = [offset, copy.deepcopy(found[1])]
 
 
 def _renamed(type_and_args: List[Any], old: str, new: str) -> List[Any]:

@@ -1,0 +1,1 @@
+"""Holding a finished profile against what the kernel says of itself."""
