@@ -89,6 +89,8 @@ def pages_read(dump: Path, home: Path) -> Set[int]:
     from rekall import rekal
     from rekall.plugins.addrspaces import standard
 
+    from rekall_layout_expert.plugin import kernel_btf
+
     home.mkdir()
     os.environ["HOME"] = str(home)
     reads: Set[Tuple[int, int]] = set()
@@ -100,6 +102,7 @@ def pages_read(dump: Path, home: Path) -> Set[int]:
         return plain_read(self, address, length)
 
     standard.FDAddressSpace.read = noting_read
+    kernel_btf.read_btf = lambda *_: None  # it has more pages than all else
     for _ in range(2):
         rekal.main(["-f", str(dump), "pslist"])
     standard.FDAddressSpace.read = plain_read

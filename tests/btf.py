@@ -3,6 +3,7 @@
 The reader is the one with which the plugin verifies a profile in the field (verification/btf.py).
 """
 
+import functools
 import io
 import lzma
 import struct
@@ -14,12 +15,13 @@ import zstandard
 from elftools.elf.elffile import ELFFile
 
 from comparison import integer_in_words
-from rekall_layout_expert.verification.btf import ARRAY, ENUM, ENUM64, FLOAT, FWD, INT, PTR, RECORDS, Btf
+from rekall_layout_expert.verification.btf import ARRAY, ENUM, ENUM64, FLOAT, FWD, INT, PTR, RECORDS, STRUCT, Btf
 
 LZ4_BLOCK = 8 << 20     # bytes, uncompressed
 SIGNED = 1
 
 
+@functools.lru_cache(maxsize=1)
 def section_of(vmlinuz):
     """The .BTF section (bytes) of an x86 kernel image (path)."""
     with open(vmlinuz, "rb") as file:
@@ -108,3 +110,41 @@ def _unlz4(data):
         blocks.append(lz4.block.decompress(data[position + 4:position + 4 + length], uncompressed_size=LZ4_BLOCK))
         position += 4 + length
     return b"".join(blocks)
+
+
+class Writer:
+    """A .BTF section in the making; each method adds a type and returns its number."""
+
+    def __init__(self, byte_order="<"):
+        self._order = byte_order
+        self._types, self._strings = [], b"\0"
+
+    def add(self, kind, name="", value=0, words=(), count=0, flag=False):
+        self._types.append(self._pack(self._string(name), flag << 31 | kind << 24 | count, value, *words))
+        return len(self._types)
+
+    def integer(self, name, size, bits=None, offset=0):
+        return self.add(INT, name, size, [offset << 16 | (8 * size if bits is None else bits)])
+
+    def array(self, element, count):
+        return self.add(ARRAY, words=[element, 0, count])
+
+    def record(self, name, size, members, kind=STRUCT, flag=True):
+        """members: (name, number of the type, bit offset[, bit-field width])."""
+        words = []
+        for member, number, offset, *width in members:
+            words += [self._string(member), number, offset | (width[0] << 24 if width else 0)]
+        return self.add(kind, name, size, words, len(members), flag)
+
+    def section(self):
+        types = b"".join(self._types)
+        header = struct.pack(self._order + "HBBIIIII", 0xeb9f, 1, 0, 24, 0, len(types), len(types), len(self._strings))
+        return header + types + self._strings
+
+    def _pack(self, *words):
+        return struct.pack("%s%dI" % (self._order, len(words)), *words)
+
+    def _string(self, text):
+        place = len(self._strings)
+        self._strings += text.encode() + b"\0" if text else b""
+        return place if text else 0

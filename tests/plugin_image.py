@@ -3,6 +3,7 @@
 The tests of the plugin run Rekall itself on images of it. Only the core is stood in for: its profile
 is written here, beside the memory that it describes.
 """
+import copy
 import struct
 
 BANNER = "Linux version 6.1.0-99-amd64 (someone@somewhere) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP Debian 6.1.99-1\n"
@@ -73,7 +74,8 @@ LEFT_OUT = {}
 def profile(pre_ast, config, symbols, structs="rekall", progress=None, release=None, banner=None):
     """In place of make_profile."""
     return {"$METADATA": {"ProfileClass": "Linux", "Type": "Profile", "arch": "AMD64",
-                          "left_out": LEFT_OUT, "pre_ast_digest": pre_ast.digest}, "$STRUCTS": STRUCTS,
+                          "left_out": dict(LEFT_OUT), "verified": None, "pre_ast_digest": pre_ast.digest},
+            "$STRUCTS": copy.deepcopy(STRUCTS),
             "$CONSTANTS": dict(symbols.addresses), "$ENUMS": {}, "$REVENUMS": {}, "$CONFIG": dict(config.values)}
 
 

@@ -39,7 +39,7 @@ def read_btf(memory, location: Location, addresses: Mapping[str, int]) -> Option
 
 def is_verified(data: dict, section: Optional[bytes]) -> bool:
     """Whether a stored profile has been held against this BTF, or there is none to hold it against."""
-    return section is None or data["$METADATA"].get("verified", {}).get("btf_digest") == digest_of(section)
+    return section is None or (data["$METADATA"].get("verified") or {}).get("btf_digest") == digest_of(section)
 
 
 def verify(session, data: dict, section: Optional[bytes], stages: Stages) -> None:

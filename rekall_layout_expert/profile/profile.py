@@ -121,6 +121,7 @@ def _metadata(kernel, symbols, structs, left_out, private, identity):
         "private": private,
         "notes": kernel.notes,
         "left_out": left_out,
+        "verified": None,  # verification/verify.py
     }
 
 

@@ -26,11 +26,12 @@ def _verify(profile, section):
     structs, metadata = profile["$STRUCTS"], profile["$METADATA"]
     pointer_size = 8 if profile["$CONFIG"].get("CONFIG_64BIT", "y") == "y" else 4
     ours = of_profile(structs, pointer_size)
-    truth = Btf(section, pointer_size).layouts(ours.keys() | OFFERED_STRUCTS.values())
-    wrong, agreeing = {}, []
+    truth = Btf(section, pointer_size).layouts({_in_btf(name) for name in ours} | set(OFFERED_STRUCTS.values()))
+    wrong, agreeing, not_in_btf = {}, [], 0
     for name, layout in ours.items():
-        variants = truth.get(name) or truth.get(OFFERED_STRUCTS.get(name))
+        variants = truth.get(_in_btf(name)) or truth.get(OFFERED_STRUCTS.get(name))
         if variants is None:
+            not_in_btf += 1
             continue
         difference = _difference(name, layout, variants, structs, metadata.get("left_out", {}))
         if difference:
@@ -47,9 +48,14 @@ def _verify(profile, section):
         "btf_digest": digest_of(section),
         "structs": len(agreeing),
         "members": sum(len(ours[name][1]) for name in agreeing),
-        "not_in_btf": len(ours.keys() - truth.keys() - named.keys() - set(agreeing)),
+        "not_in_btf": not_in_btf,
         "refused": sorted(named),
     }
+
+
+def _in_btf(name):
+    """What a type is called in BTF, which does not tell of which source file it is (profile/private.py)."""
+    return name.partition("@")[0]
 
 
 def _difference(name, layout, variants, structs, left_out):
