@@ -82,11 +82,8 @@ def _is_offered(structs, struct, member):
 
 def _is_left_out(struct, member, left_out):
     """Whether the profile says itself that it lacks a member, or an anonymous one that may hold it."""
-    return any(
-        owner == struct and (label == member.split(".")[0].rstrip("[]") or LABEL.fullmatch(label))
-        for owner, dot, label in (name.partition(".") for name in left_out)
-        if dot
-    )
+    own = [name[len(struct) + 1 :] for name in left_out if name.startswith(struct + ".")]
+    return any(label == member.split(".")[0].rstrip("[]") or LABEL.fullmatch(label) for label in own)
 
 
 def _in_words(difference):
