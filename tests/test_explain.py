@@ -240,7 +240,7 @@ def test_a_struct_without_a_tag_goes_by_its_typedef(ask):
 
 TEXT = ("#ifdef CONFIG_AUDIT\nstruct absent { int a; };\n#endif\nstruct s {\n int there;\n#if defined(CONFIG_AUDIT) && CONFIG_HZ > 1\n int audit;\n#endif\n};\n"
         "struct other {\n#ifdef CONFIG_AUDIT\n int elsewhere;\n#endif\n int *pointer;\n};\nenum colour { RED };\nstruct forward;\n"
-        "struct broken { int a b; };\nstruct unknown { struct forward f; };\n")
+        "struct broken { int a b; };\nstruct unknown { struct forward f; };\n#define old there\n#define ancient other\n")
 
 
 @pytest.mark.parametrize("name, message", [
@@ -256,6 +256,8 @@ TEXT = ("#ifdef CONFIG_AUDIT\nstruct absent { int a; };\n#endif\nstruct s {\n in
     ("unknown", "struct unknown is left out, .*: f: struct forward is not defined in these headers; it is defined at <root>:19"),
     ("colour", "colour is no struct and no union, but enum colour"),
     ("other.pointer.x", r"other.pointer is of type int \* and has no members"),
+    ("s.old", r"s has no member old; it is a macro \(<root>\): ask for s.there"),
+    ("ancient", r"there is no struct ancient: .*; it is a macro \(<root>\): ask for other"),
     ("s..a", "names no struct and no member"), ("", "names no struct and no member"), ("a b", "names no struct"),
 ])
 def test_a_question_without_an_answer_is_answered_in_one_line(ask, name, message):

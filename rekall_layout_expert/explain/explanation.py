@@ -9,6 +9,7 @@ import difflib
 import re
 
 from rekall_layout_expert.c_integers import NotConstant
+from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.explain.listing import listing, unit_start
 from rekall_layout_expert.explain.origins import macro_place, settings, spelled_conditions, where
@@ -35,7 +36,11 @@ def explain(pre_ast, config, name):
     """
     if not isinstance(config, KernelConfig):
         config = KernelConfig.read(config)
-    struct, members = split_name(name)
+    with held_off():
+        return _explain(pre_ast, config, *split_name(name))
+
+
+def _explain(pre_ast, config, struct, members):
     kernel = TracedKernel(pre_ast, config)
     for path, symbols, own_names in pre_ast.header["private"]:
         if struct in own_names:
@@ -107,7 +112,8 @@ class _Explanation:
         if found:
             return LayoutExpertError("there is no struct %s with this config: %s" % (name, found))
         names = set(self.scope.index.tags()) | set(self.scope.typedefs)
-        return LayoutExpertError("there is no struct %s: %s" % (name, reason), next_step=close_to(name, names))
+        next_step = self._meant(name, "%s") or close_to(name, names)
+        return LayoutExpertError("there is no struct %s: %s" % (name, reason), next_step=next_step)
 
     def _packing(self, record):
         notes = []
@@ -165,8 +171,15 @@ class _Explanation:
         found = self._elsewhere(lambda item: word.search(item[2]), record)
         if found:
             return LayoutExpertError("%s has no member %s with this config: %s" % (path, name, found))
-        names = _names(self.records.rows(record))
-        return LayoutExpertError("%s has no member %s" % (path, name), next_step=close_to(name, names))
+        next_step = self._meant(name, path + ".%s") or close_to(name, _names(self.records.rows(record)))
+        return LayoutExpertError("%s has no member %s" % (path, name), next_step=next_step)
+
+    def _meant(self, name, form):
+        """What to ask for instead of a macro that stands for a name or a path of members; None if it is none."""
+        macro = self.unit.macros.lookup(name)
+        if macro is None or macro.parameters is not None or not re.match(r"[^\W\d][\w.]*\Z", macro.body.strip()):
+            return None
+        return "it is a macro (%s): ask for %s" % (macro_place(macro, self.unit), form % macro.body.strip())
 
     def _told(self, name, steps):
         row, base = steps[-1]

@@ -273,15 +273,17 @@ def spelled(tokens):
     """Tokens as text, with spaces where a reader expects them."""
     text = ""
     previous = ""
+    multiplies = False
     for token in tokens:
         if not previous:
             pass
-        elif previous == ",":
+        elif previous == "," or multiplies:
             text += " "
         elif _is_word(previous) and (_is_word(token) or token == "*"):
             text += " "
         elif token in _BINARY or previous in _BINARY and _is_value(token):
             text += " "
+        multiplies = token == "*" and previous[:1].isdigit()
         text += token
         previous = token
     return text
