@@ -61,8 +61,7 @@ def test_hand_written_records(tmp_path, path):
     assert compared(ours(kernel), pahole.records(done.stdout)) > 3
 
 
-@pytest.fixture(scope="module", params=["6.1", pytest.param("5.10", marks=pytest.mark.slow), pytest.param("6.12", marks=pytest.mark.slow),
-                                        pytest.param("7.2", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["6.1", "5.10", "6.12", "7.2"])
 def debian(request):
     found = kernels.kernel_or_skip(request.param)
     return found, traced(kernels.pre_ast(found.tree), KernelConfig.read(found.config))
@@ -95,6 +94,8 @@ def compared(found, truth):
     return len(both)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_member_stands_in_the_line_that_is_told(debian):
     found, kernel = debian
     texts = {}
@@ -128,6 +129,8 @@ def test_every_member_stands_in_the_line_that_is_told(debian):
     assert count > 10000 and unknown == 0
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_conditions_that_are_told_hold(debian):
     """What #ifdef CONFIG_X is told of must be what the config says of it."""
     _, kernel = debian
