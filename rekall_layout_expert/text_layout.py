@@ -10,10 +10,11 @@ from rekall_layout_expert.record_layout.layouts import Layouts
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
 
-def layout(source, *, defines=None, include_paths=(), target="x86_64", names=None):
+def layout(source, *, defines=None, include_paths=(), target="x86_64", names=None, randstruct=None):
     """Lays out the structs and unions of a C text as GCC does for a target.
 
-    source: the text; defines, include_paths: see `preprocess`; names: the types wanted, default all that have a name.
+    source: the text; defines, include_paths: see `preprocess`; names: the types wanted, default all that have a name;
+    randstruct: how the compiler shuffles members (see `record_layout.randstruct`), default not at all.
     Returns Rekall vtypes: {struct: [size, {member: [offset, [type, args]]}]}, in bytes.  What cannot be laid out for
     certain is left out.
     Raises LayoutExpertError for text that cannot be preprocessed.
@@ -23,7 +24,7 @@ def layout(source, *, defines=None, include_paths=(), target="x86_64", names=Non
     unit = TranslationUnit(headers, Compiler(target), headers.MAIN, defines)
     scope = Scope(DeclarationIndex(unit, all_opaque=True), unit.expand)
     scope.read_all()
-    vtypes = Vtypes(Layouts(scope, abi))
+    vtypes = Vtypes(Layouts(scope, abi, randstruct))
     for name in names if names is not None else scope.record_names():
         vtypes.add_named(name)
     return vtypes.structs

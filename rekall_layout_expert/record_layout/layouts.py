@@ -22,6 +22,7 @@ from rekall_layout_expert.parser.types import (
     TypeOf,
 )
 from rekall_layout_expert.record_layout.constants import Constants
+from rekall_layout_expert.record_layout.randstruct import Member
 
 _LARGEST_BITS = 1 << 63
 LONGEST_CHAIN = 1000  # of typedefs and typeofs; only a type that means itself has a longer one
@@ -91,11 +92,11 @@ class RecordLayout:
 class Layouts:
     """Measures the types of a scope (`parser.scope.Scope`) for one `abi.Abi`.
 
-    shuffled: structs are randomised (CONFIG_RANDSTRUCT), so those that the compiler's plugin shuffles are not known.
+    randstruct: how members are shuffled (see `randstruct`), None where they are not.
     """
 
-    def __init__(self, scope, abi, shuffled=False):
-        self.shuffled = shuffled
+    def __init__(self, scope, abi, randstruct=None):
+        self.randstruct = randstruct
         self.scope = scope
         self.abi = abi
         self.constants = Constants(self)
@@ -311,8 +312,6 @@ class Layouts:
         packed = False
         record_alignment = 8
         user = False
-        if self.shuffled and self._is_shuffled(record):
-            raise NotKnown("its members are shuffled by CONFIG_RANDSTRUCT")
         for name, arguments in record.attributes:
             if name == "packed":
                 packed = True
@@ -321,35 +320,22 @@ class Layouts:
                 user = True
             elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
                 raise NotKnown("the attribute %s" % name)
+        shuffle = self.randstruct if self.randstruct and self.randstruct.shuffles(self, record) else None
         state = _Placement(self, record, packed, record_alignment, user)
+        take = state.declare if shuffle and not shuffle.lays_out_again else state.place
+        declarations = []
         for field in record.fields:
             try:
-                state.place(field)
+                declarations.append(take(field))
             except (NotKnown, NotConstant, SyntaxProblem) as error:
                 raise NotKnown("%s: %s" % (field.name or "an anonymous member", error)) from None
-        return state.finish()
-
-    def _is_shuffled(self, record):
-        """Whether the randstruct plugin shuffles a record: one that is marked, or holds nothing but functions."""
-        names = [name for name, _ in record.attributes]
-        if "randomize_layout" in names:
-            return True
-        return (
-            record.kind == "struct"
-            and "no_randomize_layout" not in names
-            and len(record.fields) > 1
-            and self._holds_only_functions(record)
-        )
-
-    def _holds_only_functions(self, record):
-        for field in record.fields:
-            type_ = self.resolve(field.type)
-            if isinstance(type_, Record):
-                if not self._holds_only_functions(self.scope.complete(type_)):
-                    return False
-            elif not isinstance(type_, Pointer) or not isinstance(self.resolve(type_.target), Function):
-                return False
-        return True
+        if shuffle is None:
+            return state.finish()
+        if shuffle.lays_out_again:
+            declarations = [state.narrow(*declaration) for declaration in declarations]
+            state = _Placement(self, record, packed, state.alignment, state.user)
+        members = [Member(field.type, measure.size, width) for field, measure, width, *_ in declarations]
+        return state.finish_in_order(declarations, shuffle.order(self, record, members))
 
     def least_alignment(self, type_):
         """The alignment in bits of a type inside a record, which is what _Alignof tells (GCC: min_align_of_type)."""
@@ -408,23 +394,35 @@ class _Placement:
         self.fields = []
 
     def place(self, field):
-        """Places one member (GCC: place_field, place_union_field)."""
+        """Places one member, and returns its declaration as the layout leaves it: see `declare`."""
+        return self._put(*self.declare(field))
+
+    def declare(self, field):
+        """What the layout starts from: (field, Measure of its type, width, is it packed?, the alignment in bits that is
+        asked for or 1 (DECL_ALIGN), is it asked for (DECL_USER_ALIGN)?, is it a bit-field (DECL_BIT_FIELD)?)."""
         measure = self.layouts.measure(field.type)
         width = None
         if field.width is not None:
             width = self._width(field, measure)
         elif field.name is not None and isinstance(self.layouts.resolve(field.type), Function):
             raise NotKnown("a member that is a function")
+        packed, asked = self._attributes(field, measure, width)
+        return field, measure, width, packed, asked or 1, bool(asked), width is not None
+
+    def _put(self, field, measure, width, packed, alignment, user, is_bit_field):
+        """GCC: place_field, place_union_field."""
         size = width if width is not None else measure.size
         self.block |= measure.block and bool(size)
-        packed, asked = self._attributes(field, measure, width)
         known = 0 if self.is_union else self.position & -self.position
-        is_bit_field, desired, field_user = self._declared_alignment(measure, width, packed, asked, known)
+        is_bit_field, desired, field_user = self._declared_alignment(
+            measure, width if is_bit_field else None, packed, alignment, user, known
+        )
         self._raise_record_alignment(field, measure, width, packed, desired, field_user)
+        declaration = field, measure, width, packed, desired, field_user, is_bit_field
         if self.is_union:
             self._add(field, 0, width, desired)
             self.size = max(self.size, -(-(size or 0) // 8) * 8)
-            return
+            return declaration
         known = known or max(self.abi.biggest, self.alignment)
         if known < desired:
             self.position = _up(self.position, desired)
@@ -442,17 +440,37 @@ class _Placement:
             self.user |= measure.user
         self._add(field, self.position, width, desired)
         self.position += size or 0
+        return declaration
+
+    def narrow(self, field, measure, width, *rest):
+        """A declaration after the layout: a bit-field has the type of the smallest integer by then (GCC: finish_struct)."""
+        if width is not None and not (width == 1 and self._is_bool(field)) and width != measure.integral[0]:
+            size = next(size for size in (8, 16, 32, 64, 128) if size >= width)
+            measure = Measure(size, min(size, self.abi.biggest), category="integer", integral=(size, measure.integral[1]))
+        return (field, measure, width, *rest)
+
+    def finish_in_order(self, declarations, order):
+        """The layout of members in another order; it lists them as they were declared all the same."""
+        fields = {}
+        for place in order:
+            self._put(*declarations[place])
+            fields[place] = self.fields
+            self.fields = []
+        self.fields = [field for _, placed in sorted(fields.items()) for field in placed]
+        return self.finish()
 
     def _width(self, field, measure):
         if measure.integral is None:
             raise NotKnown("a bit-field of a type that is no integer")
         width = self.layouts.constants.value(field.width)
-        limit = measure.integral[0]
-        if isinstance(self.layouts.resolve(field.type), Base) and self.layouts.resolve(field.type).name == "_Bool":
-            limit = 1
+        limit = 1 if self._is_bool(field) else measure.integral[0]
         if not 0 <= width <= limit or not width and field.name is not None:
             raise NotKnown("a bit-field of %d bits" % width)
         return width
+
+    def _is_bool(self, field):
+        type_ = self.layouts.resolve(field.type)
+        return isinstance(type_, Base) and type_.name == "_Bool"
 
     def _attributes(self, field, measure, width):
         """(is it packed?, the alignment that its declaration asks for or 0)."""
@@ -472,10 +490,8 @@ class _Placement:
             return measure.alignment
         return self.abi.field_alignment(measure.category, measure.alignment)
 
-    def _declared_alignment(self, measure, width, packed, asked, known):
+    def _declared_alignment(self, measure, width, packed, alignment, user, known):
         """(is it still a bit-field?, DECL_ALIGN, DECL_USER_ALIGN) (GCC: layout_decl)."""
-        alignment = asked or 1
-        user = bool(asked)
         old_user = user
         is_bit_field = width is not None
         zero_width = width == 0

@@ -1,0 +1,46 @@
+r"""What a kernel's tree tells of CONFIG_RANDSTRUCT: how its plugin behaves, and the seed, where the kernel was built in it."""
+
+import re
+
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.randstruct_seed import DIGEST_PLACES, PLACES, digest_in, digest_of, seed_in
+
+_PLUGIN = "scripts/gcc-plugins/randomize_layout_plugin.c"
+# What the three changes of the plugin left in its source: see `record_layout.randstruct.GccPlugin`.
+_LOOKS_FOR_FUNCTIONS_FIRST = re.compile(r"if \(!is_fptr\(fieldtype\)\)\s+return 0;\s+if \(code")
+
+
+def randstruct_of(tree):
+    """What a KernelTree tells: {"plugin": {…}, "seed": …, "seed_digest": …, "config_digest": …}, without what it does not.
+
+    plugin: the behaviours of `record_layout.randstruct.GccPlugin` by name; config_digest: of the configuration in the
+    tree, the only one that the seed belongs to.
+    """
+    told = {}
+    if tree.has(_PLUGIN):
+        text = tree.text(_PLUGIN)
+        told["plugin"] = {
+            "nested": not _LOOKS_FOR_FUNCTIONS_FIRST.search(text),
+            "short_arrays": "elemsize" in text,
+            "in_group": "randnum += size_group[x].start" in text,
+        }
+    digests = {digest_in(tree.text(path)) for path in DIGEST_PLACES if tree.has(path)} - {None}
+    seeds = {seed_in(tree.text(path)) for path in PLACES if tree.has(path)} - {None}
+    if digests:
+        seeds = {seed for seed in seeds if digest_of(seed) in digests}
+    config = _config_digest(tree)
+    if config and len(digests) == 1:
+        told.update(config_digest=config, seed_digest=digests.pop())
+    if config and len(seeds) == 1:
+        told.update(config_digest=config, seed=seeds.pop())
+    return told
+
+
+def _config_digest(tree):
+    if not tree.has(".config"):
+        return None
+    try:
+        return KernelConfig.parse(tree.text(".config"), ".config").digest
+    except LayoutExpertError:
+        return None
