@@ -69,6 +69,12 @@ def _parser():
         default="rekall",
         help="rekall (what Rekall's plugins need), all, or names separated by commas (default: %(default)s)",
     )
+    make.add_argument(
+        "--randstruct_seed",
+        metavar="SEED",
+        help="of a kernel with CONFIG_RANDSTRUCT: 64 hexadecimal digits, or the file of its build tree that holds them, "
+        "scripts/basic/randstruct.seed or scripts/gcc-plugins/randomize_layout_seed.h",
+    )
     make.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
     make.add_argument("profile", metavar="PROFILE", help="the profile to write; compressed if it ends in .gz")
     make.set_defaults(function=_make_profile)
@@ -119,8 +125,9 @@ def _make_profile(options):
 
     start = time.monotonic()
     profile = make_profile(
-        _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log
-    )
+        _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log,
+        randstruct_seed=options.randstruct_seed,
+    )  # fmt: skip
     data = json.dumps(profile, separators=(",", ":")).encode("utf-8")
     if options.profile.endswith(".gz"):
         data = gzip.compress(data, 6, mtime=0)

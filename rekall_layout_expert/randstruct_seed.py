@@ -25,6 +25,11 @@ _SEED = re.compile(r"(?<![0-9A-Za-z_])[0-9A-Fa-f]{64}(?![0-9A-Za-z_])")
 _DIGEST = re.compile(r'RANDSTRUCT_HASHED_SEED\s+"([0-9a-f]{64})"')
 
 
+def is_seed(text):
+    """Whether a text is a seed, as the kernel's build draws it."""
+    return _SEED.fullmatch(text) is not None
+
+
 def seed_in(text):
     """The seed that the text of one of `PLACES` holds; None if there is none, or more than one thing like it."""
     found = set(_SEED.findall(text))
@@ -47,7 +52,7 @@ def read_seed(given):
 
     Raises LayoutExpertError.
     """
-    if _SEED.fullmatch(given):
+    if is_seed(given):
         return given
     next_step = "give its 64 hexadecimal digits, or " + ", ".join(PLACES) + " of the tree in which the kernel was built"
     if not os.path.isfile(given):

@@ -16,6 +16,7 @@ from rekall_layout_expert.pre_ast.bounds import bounds_source
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
 from rekall_layout_expert.pre_ast.private_types import PRIVATE_FILES
 from rekall_layout_expert.pre_ast.program import C_KEYWORDS, DEFINE, EAGER, ENDS, IF, INCLUDE, OPAQUE, TEXT, compile_program
+from rekall_layout_expert.pre_ast.randstruct import randstruct_of
 from rekall_layout_expert.pre_ast.storage import digest_of
 from rekall_layout_expert.pre_ast.tree import KernelTree
 from rekall_layout_expert.preprocessor.headers import missing
@@ -92,6 +93,11 @@ def _build(tree, arch, root, progress):
         "unknown": headers.unknown_macros(),
         "private": private,
     }
+    told = randstruct_of(headers)
+    if told:
+        header["randstruct"] = told
+    if "seed" in told:
+        progress("KEPT the seed of CONFIG_RANDSTRUCT: whoever has this Pre-AST knows this kernel's layout")
     pre_ast = PreAst(header, files)
     pre_ast.digest = digest_of(pre_ast)
     progress("BUILT %d files" % len(files))

@@ -27,6 +27,7 @@ class PreAst:
         unknown      macros that such a header defines and that are not computed here
         private      [[path, config symbols, names]]: source files, translation units of their own, the symbols without
                      which each is not compiled, and the types to take from it (see `private_types`)
+        randstruct   what the tree tells of CONFIG_RANDSTRUCT (`pre_ast.randstruct`); absent where it tells nothing
 
     files: {path: program}; digest: SHA-256 in hex of its content.
     """

@@ -7,14 +7,15 @@ from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.randstruct_seed import DIGEST_PLACES, PLACES, digest_in, digest_of, seed_in
 
 _PLUGIN = "scripts/gcc-plugins/randomize_layout_plugin.c"
-# What the three changes of the plugin left in its source: see `record_layout.randstruct.GccPlugin`.
+# By the names that `record_layout.randstruct.GccPlugin` has for them.
+BEHAVIOURS = ("nested", "short_arrays", "in_group")
 _LOOKS_FOR_FUNCTIONS_FIRST = re.compile(r"if \(!is_fptr\(fieldtype\)\)\s+return 0;\s+if \(code")
 
 
 def randstruct_of(tree):
     """What a KernelTree tells: {"plugin": {…}, "seed": …, "seed_digest": …, "config_digest": …}, without what it does not.
 
-    plugin: the behaviours of `record_layout.randstruct.GccPlugin` by name; config_digest: of the configuration in the
+    plugin: {behaviour: is it so?}; config_digest: of the configuration in the
     tree, the only one that the seed belongs to.
     """
     told = {}

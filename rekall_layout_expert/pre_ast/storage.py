@@ -12,6 +12,8 @@ from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded, write_atomically
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
+from rekall_layout_expert.pre_ast.randstruct import BEHAVIOURS
+from rekall_layout_expert.randstruct_seed import is_seed
 
 _MAGIC = b"layout-expert pre-ast "
 _SIZE_LIMIT = 64 << 20
@@ -86,6 +88,18 @@ def _is_good(header, files):
         and {ROOT, BOUNDS} <= files.keys()
         and set(header["forced"]) <= files.keys() | set(header["generated"])
         and all(_is_private(*each, files) for each in header["private"])
+        and _tells_randstruct(**header.get("randstruct", {}))
+    )
+
+
+def _tells_randstruct(plugin=None, seed="", seed_digest="", config_digest=""):
+    behaviours = plugin or dict.fromkeys(BEHAVIOURS, True)
+    return (
+        behaviours.keys() == set(BEHAVIOURS)
+        and all(isinstance(value, bool) for value in behaviours.values())
+        and (not seed or is_seed(seed))
+        and isinstance(seed_digest, str)
+        and isinstance(config_digest, str)
     )
 
 

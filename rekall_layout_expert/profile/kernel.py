@@ -17,14 +17,12 @@ from rekall_layout_expert.preprocessor.generated import generated_program
 from rekall_layout_expert.preprocessor.headers import Headers
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
 from rekall_layout_expert.profile.makefiles import architecture_macros, target_of
+from rekall_layout_expert.profile.randstruct import randstruct_of
 from rekall_layout_expert.record_layout.abi import find_abi
 from rekall_layout_expert.record_layout.layouts import Layouts
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
 _CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
-_RANDSTRUCT = (
-    "CONFIG_GCC_PLUGIN_RANDSTRUCT", "CONFIG_RANDSTRUCT", "CONFIG_RANDSTRUCT_FULL", "CONFIG_RANDSTRUCT_PERFORMANCE",
-)  # fmt: skip
 # Kernels whose config does not name their compiler (before 4.18) were built with about this one.
 _OLD_COMPILER = (4, 9, 4)
 _COMPILER_IN_CONFIG = (4, 18)
@@ -74,14 +72,17 @@ class Kernel:
     translation_unit = TranslationUnit
     scope_of = Scope
 
-    def __init__(self, pre_ast, config, spelling=False):
+    def __init__(self, pre_ast, config, spelling=False, randstruct_seed=None):
         check_fit(pre_ast, config)
         self.pre_ast = pre_ast
         self.config = config
         self.notes = []
         self._options = pre_ast.header["options"]
         self.compiler = self._compiler()
-        self._shuffled = any(config.values.get(symbol) == "y" for symbol in _RANDSTRUCT)
+        self._randstruct, notes = randstruct_of(
+            config, _version_numbers(pre_ast.header["version"]), pre_ast.header.get("randstruct", {}), randstruct_seed
+        )
+        self.notes += notes
         self._abi = find_abi(self.compiler.target)
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
         self._unknown = list(pre_ast.header["unknown"])
@@ -112,7 +113,7 @@ class Kernel:
     def _types(self, unit):
         dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
         scope = self.scope_of(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
-        return scope, Layouts(scope, self._abi, self._shuffled)
+        return scope, Layouts(scope, self._abi, self._randstruct)
 
     def _walk(self, root, bounds, spelling=False, defines=()):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)
@@ -152,7 +153,7 @@ class Kernel:
         ):
             if values.get(symbol) == "y":
                 defines[macro] = "1"
-        if self._shuffled:
+        if self._randstruct is not None:
             defines.update({"RANDSTRUCT_PLUGIN": "1", "RANDSTRUCT": "1"})
         if values.get("CONFIG_X86_X32") == "y":  # a probe of the linker before 5.18, which every x86-64 one passes
             defines["CONFIG_X86_X32_ABI"] = "1"

@@ -14,6 +14,7 @@ from rekall_layout_expert.profile.kernel import Kernel
 from rekall_layout_expert.profile.private import add_private_types
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
 from rekall_layout_expert.profile.vtypes import Vtypes
+from rekall_layout_expert.randstruct_seed import read_seed
 from rekall_layout_expert.version import VERSION
 
 _USED_MEMBERS = os.path.join(os.path.dirname(__file__), "used_members.json")
@@ -22,30 +23,35 @@ _LINKERS_OWN = ("__pfx_", "__cfi_", "__ksymtab_", "__kstrtab", "__crc_", "__flag
 _REKALL_ARCHITECTURES = {"x86_64": "AMD64", "i386": "I386", "arm": "ARM", "mips": "MIPS"}
 
 
-def make_profile(pre_ast, config, symbols=None, structs="rekall", progress=None, release=None, banner=None):
+def make_profile(
+    pre_ast, config, symbols=None, structs="rekall", progress=None, release=None, banner=None, randstruct_seed=None
+):
     """Makes the profile of one kernel.
 
     pre_ast: a PreAst; config: a KernelConfig or the path of one; symbols: a Symbols, the path of a System.map or a copy
     of kallsyms, or None for a profile without constants; structs: "rekall" (what Rekall's plugins read, what that
     embeds, and what its members point to with what that embeds), "all" (every complete type the root reaches), or
     names, as a list or separated by commas; progress: called with a line of text at the end of each stage; release,
-    banner: the kernel's, as `uname -r` and /proc/version tell them, where they are known; they go to $METADATA.
+    banner: the kernel's, as `uname -r` and /proc/version tell them, where they are known; they go to $METADATA;
+    randstruct_seed: of a kernel with CONFIG_RANDSTRUCT: 64 hexadecimal digits, or the path of a file of its build tree
+    that holds them (see `randstruct_seed`), or None for the Pre-AST's own, where it was built from that tree.
     Returns the profile as Rekall's JSON has it; sizes and offsets in bytes, addresses as linked.  What was left out
     is in $METADATA's left_out, {name: reason}.
     Raises LayoutExpertError.
     """
     with held_off():
-        return _profile(pre_ast, config, symbols, structs, _Stages(progress), {"release": release, "banner": banner})
+        identity = {"release": release, "banner": banner}
+        return _profile(pre_ast, config, symbols, structs, _Stages(progress), identity, randstruct_seed)
 
 
-def _profile(pre_ast, config, symbols, structs, stages, identity):
+def _profile(pre_ast, config, symbols, structs, stages, identity, randstruct_seed):
     if not isinstance(config, KernelConfig):
         config = KernelConfig.read(config)
     if symbols is not None and not isinstance(symbols, Symbols):
         symbols = Symbols.read(symbols, link_text=text_link_address(config))
     stages.done("LOADED config%s" % (" and symbols" if symbols else ""))
     doubts = check_symbols(config, symbols) if symbols else []
-    kernel = Kernel(pre_ast, config)
+    kernel = Kernel(pre_ast, config, randstruct_seed=read_seed(randstruct_seed) if randstruct_seed else None)
     kernel.notes += doubts
     stages.done("PREPROCESSED %d files" % len(kernel.unit.paths))
     kernel.read_types()

@@ -8,9 +8,12 @@ _SYMBOLS = (
     "CONFIG_GCC_PLUGIN_RANDSTRUCT", "CONFIG_RANDSTRUCT", "CONFIG_RANDSTRUCT_FULL", "CONFIG_RANDSTRUCT_PERFORMANCE",
 )  # fmt: skip
 _BY_CACHE_LINES = ("CONFIG_RANDSTRUCT_PERFORMANCE", "CONFIG_GCC_PLUGIN_RANDSTRUCT_PERFORMANCE")
-_EITHER = (False, True)
-# Where the tree does not hold the plugin: (behaviour, until when it is certainly not so, since when it certainly is so).
-_CHANGES = (("nested", (0,), (5, 10)), ("in_group", (0,), (6, 12)), ("short_arrays", (6, 12), (0,)))
+# How the plugin behaves where the tree does not hold it: {behaviour: (before this version it is so, since that one)}.
+# In between, changes have also come to older series.
+_CHANGES = {
+    "nested": ((), None, (5, 10), True), "in_group": ((), None, (6, 12), True),
+    "short_arrays": ((6, 2), True, (6, 12), False),
+}  # fmt: skip
 # Distributions whose clang uses GNU's C++ library, as CONFIG_CC_VERSION_TEXT begins; Android's uses LLVM's.
 _GNU_CLANGS = ("Debian clang", "Ubuntu clang", "Fedora clang", "Red Hat clang")
 _LLVM_CLANGS = ("Android (",)
@@ -55,10 +58,17 @@ def randstruct_of(config, version, told, seed=None):
 
 
 def _plugin(config, version, told, seed, reason):
-    behaviour = {name: (value,) for name, value in told.get("plugin", {}).items()}
-    for name, before, since in _CHANGES:
-        behaviour.setdefault(name, _EITHER)
-    return GccPlugin(seed, reason, any(config.values.get(name) == "y" for name in _BY_CACHE_LINES), **behaviour)
+    by_cache_lines = any(config.values.get(name) == "y" for name in _BY_CACHE_LINES)
+    behaviour = {name: _possible(name, version) for name in _CHANGES}
+    behaviour.update({name: (value,) for name, value in told.get("plugin", {}).items()})
+    return GccPlugin(seed, reason, by_cache_lines, **behaviour)
+
+
+def _possible(name, version):
+    before, earlier, since, later = _CHANGES[name]
+    if version < before:
+        return (earlier,)
+    return (later,) if version >= since else (False, True)
 
 
 def _clang(config, seed, reason):
