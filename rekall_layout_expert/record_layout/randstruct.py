@@ -268,13 +268,13 @@ def _buckets(members, places):
     """[(places, are they a run of bit-fields?)]: members of 64 bits together; larger ones and runs alone."""
     buckets = []
     pending = list(places)
-    bucket, run = [], []
+    bucket, run = None, []
     filled = skipped = 0
     while pending:
         if skipped >= len(pending):
             skipped = 0
             buckets.append((bucket, False))
-            bucket, filled = [], 0
+            bucket = None
         place = pending.pop(0)
         member = members[place]
         if member.width:
@@ -283,6 +283,8 @@ def _buckets(members, places):
         if run:
             buckets.append((run, True))
             run = []
+        if bucket is None:  # it is begun, and shuffled with the others, even if nothing comes into it
+            bucket, filled = [], 0
         size = member.size or 0
         if size >= _CACHE_LINE:
             buckets.append(([place], False))
@@ -292,11 +294,11 @@ def _buckets(members, places):
             if filled >= _CACHE_LINE:
                 skipped = 0
                 buckets.append((bucket, False))
-                bucket, filled = [], 0
+                bucket = None
         else:
             skipped += 1
             pending.append(place)
-    if bucket:
+    if bucket is not None:
         buckets.append((bucket, False))
     if run:
         buckets.append((run, True))
