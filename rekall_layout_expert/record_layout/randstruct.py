@@ -66,9 +66,9 @@ class GccPlugin:
             return False
         if "randomize_layout" in marks:
             return True
-        found = {_holds_only_functions(layouts, record, nested) for nested in self._nested}
+        found = {_holds_only_functions(layouts, record, nested, True) for nested in self._nested}
         if len(found) > 1:
-            raise NotKnown("whether CONFIG_RANDSTRUCT shuffles its members depends on the version of the plugin")
+            raise NotKnown("whether CONFIG_RANDSTRUCT shuffles it depends on the version of the plugin, which full source holds")
         return found.pop()
 
     def order(self, layouts, record, members):
@@ -91,7 +91,7 @@ class GccPlugin:
                 else:
                     order = _shuffle(generator, count)
                 orders.append(order + list(range(count, len(members))))
-        return _agreed(orders, "the version of the plugin")
+        return _agreed(orders, "the version of the plugin, which full source holds")
 
 
 class Clang:
@@ -117,10 +117,10 @@ class Clang:
             return True
         if "no_randomize_layout" in marks:
             return False
-        if all(_is_function_pointer(layouts, layouts.resolve(field.type)) for field in record.fields):
+        if _holds_only_functions(layouts, record, False, False):
             return True
-        if _holds_only_functions(layouts, record, True):
-            raise NotKnown("whether CONFIG_RANDSTRUCT shuffles structs of function pointers in a struct depends on clang")
+        if _holds_only_functions(layouts, record, True, False):
+            raise NotKnown("whether CONFIG_RANDSTRUCT shuffles it depends on the clang: it embeds structs of function pointers")
         return False
 
     def order(self, layouts, record, members):
@@ -151,14 +151,14 @@ def _is_function_pointer(layouts, type_):
     return isinstance(type_, Pointer) and isinstance(layouts.resolve(type_.target), Function)
 
 
-def _holds_only_functions(layouts, record, nested):
-    """Whether all members are pointers to functions, arrays of such or, if nested, records that hold only such."""
+def _holds_only_functions(layouts, record, nested, arrays):
+    """Whether all members are pointers to functions, or if so asked records or arrays that hold only such."""
     for field in record.fields:
         type_ = layouts.resolve(field.type)
-        while isinstance(type_, Array):
+        while arrays and isinstance(type_, Array):
             type_ = layouts.resolve(type_.element)
         if isinstance(type_, Record):
-            if not nested or not _holds_only_functions(layouts, layouts.scope.complete(type_), nested):
+            if not nested or not _holds_only_functions(layouts, layouts.scope.complete(type_), nested, arrays):
                 return False
         elif not _is_function_pointer(layouts, type_):
             return False
@@ -249,7 +249,7 @@ def _clang_keeps_last(layouts, record, last):
         return True
     type_ = last.type
     if isinstance(type_, Attributed) and isinstance(layouts.resolve(type_), Array):
-        raise NotKnown("whether CONFIG_RANDSTRUCT shuffles an array with attributes at the end")
+        raise NotKnown("whether CONFIG_RANDSTRUCT moves an array with attributes at the end is not known")
     # A typedef's array moves: clang looks at the type as it is spelled.
     return isinstance(type_, Array) and layouts.constants.value(type_.count) <= 2
 
