@@ -20,12 +20,7 @@ def randstruct_of(tree):
     """
     told = {}
     if tree.has(_PLUGIN):
-        text = tree.text(_PLUGIN)
-        told["plugin"] = {
-            "nested": not _LOOKS_FOR_FUNCTIONS_FIRST.search(text),
-            "short_arrays": "elemsize" in text,
-            "in_group": "randnum += size_group[x].start" in text,
-        }
+        told["plugin"] = behaviour_in(tree.text(_PLUGIN))
     digests = {digest_in(tree.text(path)) for path in DIGEST_PLACES if tree.has(path)} - {None}
     seeds = {seed_in(tree.text(path)) for path in PLACES if tree.has(path)} - {None}
     if digests:
@@ -36,6 +31,15 @@ def randstruct_of(tree):
     if config and len(seeds) == 1:
         told.update(config_digest=config, seed=seeds.pop())
     return told
+
+
+def behaviour_in(source):
+    """{behaviour: is it so?} of the plugin, from its source."""
+    return {
+        "nested": not _LOOKS_FOR_FUNCTIONS_FIRST.search(source),
+        "short_arrays": "elemsize" in source,
+        "in_group": "randnum += size_group[x].start" in source,
+    }
 
 
 def _config_digest(tree):
