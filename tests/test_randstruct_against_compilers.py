@@ -135,7 +135,7 @@ def compare_kernel(kernel, built, mode):
     header = {**plain.header, "randstruct": {"plugin": behaviour_in(built.source.read_text())}}
     profile = make_profile(PreAst(header, plain.files), config, structs="all", randstruct_seed=SEED)
     flags = kernel_flags(kernel.common, kernel.tree, config, as_its_compiler=False)
-    flags += ["-D%s=1" % name for name in ("RANDSTRUCT", "RANDSTRUCT_PLUGIN", "CONFIG_RANDSTRUCT", "CONFIG_GCC_PLUGIN_RANDSTRUCT", mode)]
+    flags += ['-DKBUILD_MODNAME="test"'] + ["-D%s=1" % name for name in ("RANDSTRUCT", "RANDSTRUCT_PLUGIN", "CONFIG_RANDSTRUCT", "CONFIG_GCC_PLUGIN_RANDSTRUCT", mode)]
     text = run_gcc(["-E", "-P", *flags], where_present(ROOT.read_text()))
     options = [flag for flag in flags if flag.startswith(("-m", "-f", "-std", "-O"))]
     unmarked = text.replace("randomize_layout", "unused")
