@@ -198,6 +198,7 @@ def test_bit_fields_of_different_types_keep_their_absolute_place():
     ("enum e { a = 0xffffffff };", 4, "unsigned int"),
     ("enum e { a = 1ul << 32 };", 8, "unsigned long long"),
     ("enum e { a = -1, b = 0xffffffff };", 8, "long long"),
+    ("enum e { a = 1 << 31 };", 4, "int"),  # the only value is the least one
     ("enum e { a = 1 } __attribute__((packed));", 1, "unsigned char"),
     ("enum e { a = -129 } __attribute__((packed));", 2, "short"),
 ])

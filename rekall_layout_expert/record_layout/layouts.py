@@ -268,7 +268,7 @@ class Layouts:
         least = min(values.values(), default=0)
         most = max(values.values(), default=0)
         unsigned = least >= 0
-        bits = most.bit_length() if unsigned else max(most.bit_length(), (~least).bit_length()) + 1
+        bits = most.bit_length() if unsigned else max(most, ~least).bit_length() + 1
         packed = any(name == "packed" for name, _ in enum.attributes)
         if enum.underlying is not None:
             underlying = self.measure(enum.underlying)
