@@ -75,12 +75,14 @@ def _parser():
         help="of a kernel with CONFIG_RANDSTRUCT: 64 hexadecimal digits, or the file of its build tree that holds them, "
         "scripts/basic/randstruct.seed or scripts/gcc-plugins/randomize_layout_seed.h",
     )
+    _add_banner(make)
     make.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
     make.add_argument("profile", metavar="PROFILE", help="the profile to write; compressed if it ends in .gz")
     make.set_defaults(function=_make_profile)
 
     preprocess = commands.add_parser("preprocess", help="write the pure C that a config leaves, to look at")
     preprocess.add_argument("--config_file_path", metavar="CONFIG", required=True, help="the kernel's config")
+    _add_banner(preprocess)
     preprocess.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
     preprocess.add_argument("out", metavar="OUT.c", help="the C file to write")
     preprocess.set_defaults(function=_preprocess)
@@ -91,6 +93,10 @@ def _parser():
     explain.add_argument("name", metavar="STRUCT[.MEMBER]", help="such as task_struct, task_struct.comm, task_struct.se.load")
     explain.set_defaults(function=_explain)
     return parser
+
+
+def _add_banner(parser):
+    parser.add_argument("--banner", help="its /proc/version: names the compiler, which configs before 4.18 do not")
 
 
 def _log(text):
@@ -126,7 +132,7 @@ def _make_profile(options):
     start = time.monotonic()
     profile = make_profile(
         _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log,
-        randstruct_seed=options.randstruct_seed,
+        banner=options.banner, randstruct_seed=options.randstruct_seed,
     )  # fmt: skip
     data = json.dumps(profile, separators=(",", ":")).encode("utf-8")
     if options.profile.endswith(".gz"):
@@ -149,12 +155,13 @@ def _make_profile(options):
 
 def _preprocess(options):
     from rekall_layout_expert.files import write_atomically
-    from rekall_layout_expert.kernel_config import KernelConfig
+    from rekall_layout_expert.kernel_config import KernelConfig, compiler_of
     from rekall_layout_expert.preprocessor.text import unit_text
     from rekall_layout_expert.profile.kernel import Kernel
 
     start = time.monotonic()
-    kernel = Kernel(_read_pre_ast(options.pre_ast), KernelConfig.read(options.config_file_path), spelling=True)
+    compiler = compiler_of(options.banner) if options.banner else None
+    kernel = Kernel(_read_pre_ast(options.pre_ast), KernelConfig.read(options.config_file_path), True, compiler)
     text = unit_text(kernel.unit)
     write_atomically(options.out, text.encode("utf-8", "surrogateescape"))
     _log("PREPROCESSED %d files in %.2f s" % (len(kernel.unit.paths), time.monotonic() - start))

@@ -21,6 +21,13 @@ _ASSIGNMENT = re.compile(r"^(CONFIG_\w+)=(.*?)\s*$", re.ASCII | re.MULTILINE)
 _HEAD = re.compile(r"^# Linux(?:/\S+ (\S+) Kernel Configuration| kernel version: (\S+))", re.MULTILINE)
 
 _COMPILER_VERSION = re.compile(r"[0-9]{5,7}\Z")
+# "gcc version 9.3.0 (Ubuntu …)" until 5.7, "gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld …" since.
+_COMPILERS = (
+    ("clang", re.compile(r"\bclang version (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")),
+    ("gcc", re.compile(r"\bgcc version (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")),
+    ("gcc", re.compile(r"gcc[^\s()]* \((?:[^()]|\([^()]*\))*\) (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")),
+)
+_BANNER_LIMIT = 1024  # characters; twice what any kernel's has
 
 # Each architecture's own Kconfig symbol, the more specific first, and the name the kernel's build
 # gives it (i386 and x86_64 are its sub-architectures' names). User-mode Linux also sets its host's.
@@ -97,3 +104,12 @@ class KernelConfig:
     def text(self, name: str) -> str:
         """A string symbol without its quotes; empty if it is not set."""
         return re.sub(r"\\(.)", r"\1", self.values.get(name, '""')[1:-1])
+
+
+def compiler_of(text: str) -> Optional[Compiler]:
+    """The compiler in a banner or in compile.h's LINUX_COMPILER."""
+    for name, pattern in _COMPILERS:
+        match = pattern.search(text, 0, _BANNER_LIMIT)
+        if match:
+            return Compiler(name, tuple(int(number or 0) for number in match.groups()))
+    return None

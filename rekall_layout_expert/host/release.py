@@ -13,10 +13,9 @@ from typing import NamedTuple, Optional
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, read_bounded, resolve_under
-from rekall_layout_expert.kernel_config import Compiler
+from rekall_layout_expert.kernel_config import Compiler, compiler_of
 
 _PROC_LIMIT = 1 << 16
-_BANNER_LIMIT = 1024  # characters; twice what any kernel's has
 _NT_GNU_BUILD_ID = 3
 
 _BANNER = re.compile(r"Linux version (\d[^\s/]*) ")
@@ -26,12 +25,6 @@ _DEBIAN = re.compile(r"(?: #\d+ .*|\ALinux version \S+ \()\bDebian ((\d+\.\d+(?:
 _UBUNTU = re.compile(r" #(\d+(?:~\S+?)?)-Ubuntu ")
 _UBUNTU_SIGNATURE = re.compile(r"Ubuntu (\S+) (\d+\.\d+\.\d+)")
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-# "gcc version 9.3.0 (Ubuntu …)" until 5.7, "gcc-12 (Debian 12.2.0-14) 12.2.0, GNU ld …" since.
-_COMPILERS = (
-    ("clang", re.compile(r"\bclang version (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")),
-    ("gcc", re.compile(r"\bgcc version (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")),
-    ("gcc", re.compile(r"gcc[^\s()]* \((?:[^()]|\([^()]*\))*\) (\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")),
-)
 # What uname -m says, where it is not the name of the kernel's architecture.
 _MACHINES = {
     "amd64": "x86_64", "i486": "i386", "i586": "i386", "i686": "i386", "aarch64": "arm64", "arm64": "arm64",
@@ -112,15 +105,6 @@ def find_build_id(root: Path = "/") -> Optional[str]:
         if kind == _NT_GNU_BUILD_ID and notes[offset + 12:start].rstrip(b"\0") == b"GNU":
             return notes[start:start + size].hex()
         offset = start + (size + 3) // 4 * 4
-    return None
-
-
-def compiler_of(text: str) -> Optional[Compiler]:
-    """The compiler in a banner or in compile.h's LINUX_COMPILER."""
-    for name, pattern in _COMPILERS:
-        match = pattern.search(text, 0, _BANNER_LIMIT)
-        if match:
-            return Compiler(name, tuple(int(number or 0) for number in match.groups()))
     return None
 
 

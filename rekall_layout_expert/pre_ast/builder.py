@@ -37,6 +37,7 @@ _STATEMENTS = re.compile(r"\(\s*\{|\bdo\b|\bfor\b|\bif\b")
 # What a prototype declares stands before its parameters; attributes may stand before it.
 _CALLED = re.compile(r"\b(?!__)([^\W\d]\w*)\s*\(")
 _WORD = re.compile(r"[^\W\d]\w*")
+_PASSED = re.compile(r"(?<![\w-])-D([^\W\d]\w*)")
 
 
 def build_pre_ast(tree, arch="x86_64", root=None, progress=None):
@@ -88,7 +89,7 @@ def _build(tree, arch, root, progress):
         "search_path": list(headers.search_path[: len(headers.search_path) - len(headers.platforms)]),
         "platforms": headers.platforms,
         "forced": headers.forced(),
-        "options": _compiler_options(headers.makefile),
+        "options": _compiler_options(headers),
         "generated": sorted(headers.generated),
         "unknown": headers.unknown_macros(),
         "private": private,
@@ -104,13 +105,15 @@ def _build(tree, arch, root, progress):
     return pre_ast
 
 
-def _compiler_options(makefile):
+def _compiler_options(headers):
     """What the kernel's Makefile says to the compiler, as far as headers and layouts can tell."""
+    makefile = headers.makefile
     standard = re.search(r"-std=(gnu\d\d)", makefile)
     return {
         "standard": standard.group(1) if standard else "gnu89",
         "char_unsigned": "-funsigned-char" in makefile,
         "ms_extensions": bool(re.search(r"^\s*KBUILD_CFLAGS.*-fms-extensions", makefile, re.M)),
+        "passed": sorted(set(_PASSED.findall(makefile + headers.architecture_makefile()))),
     }
 
 

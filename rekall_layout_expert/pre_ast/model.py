@@ -22,7 +22,8 @@ class PreAst:
         search_path  directories of #include <…>, in order, relative to the tree
         platforms    [[directory, [symbol]]] that follow on the search path by config (see `pre_ast.platforms`)
         forced       files included before any other
-        options      what the tree's Makefile gives the compiler: {"standard": "gnu11", "char_unsigned": true, …}
+        options      what the tree's Makefile gives the compiler: {"standard": "gnu11", "char_unsigned": true, …}, and
+                     "passed", the macros that its Makefiles may pass by -D
         generated    paths of headers that the kernel's build computes from the config
         unknown      macros that such a header defines and that are not computed here
         private      [[path, config symbols, names]]: source files, translation units of their own, the symbols without

@@ -157,6 +157,11 @@ class KernelTree(Headers):
                 names.update(name for name in os.listdir(full) if name.endswith(suffix))
         return [directory + "/" + name for name in sorted(names)]
 
+    def architecture_makefile(self):
+        """The text of the architecture's own Makefile; empty where the tree has none."""
+        path = "arch/%s/Makefile" % self.source_arch
+        return self.text(path) if self.has(path) else ""
+
     def unknown_macros(self):
         """The macros of the generated headers whose values nothing here computes: offsets in private structs.
 

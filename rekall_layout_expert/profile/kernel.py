@@ -17,16 +17,17 @@ from rekall_layout_expert.preprocessor.generated import generated_program
 from rekall_layout_expert.preprocessor.headers import Headers
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
 from rekall_layout_expert.profile.makefiles import architecture_macros, target_of
+from rekall_layout_expert.profile.probes import probed_macros
 from rekall_layout_expert.profile.randstruct import randstruct_of
 from rekall_layout_expert.record_layout.abi import find_abi
 from rekall_layout_expert.record_layout.layouts import Layouts
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
 _CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
-# Kernels whose config does not name their compiler (before 4.18) were built with about this one.
+# Kernels whose config does not name their compiler (before 4.18) were built with about this one.  Which one exactly makes
+# no difference to structs but through a probe's outcome (tests/test_old_kernels_against_gcc.py).
 _OLD_COMPILER = (4, 9, 4)
 _COMPILER_IN_CONFIG = (4, 18)
-_ASM_GOTO_IN_CONFIG = (4, 20)
 
 
 class KernelHeaders(Headers):
@@ -64,7 +65,8 @@ class KernelHeaders(Headers):
 class Kernel:
     """The types of one kernel.
 
-    pre_ast: a PreAst; config: a KernelConfig.  Attributes: unit (the walked TranslationUnit), scope, layouts, notes
+    pre_ast: a PreAst; config: a KernelConfig; compiler: the Compiler that the kernel's banner names, for a config that names
+    none; symbols: its Symbols, where they are known.  Attributes: unit (the walked TranslationUnit), scope, layouts, notes
     (sentences about what was assumed).
     Raises LayoutExpertError where the two do not fit each other.
     """
@@ -72,13 +74,15 @@ class Kernel:
     translation_unit = TranslationUnit
     scope_of = Scope
 
-    def __init__(self, pre_ast, config, spelling=False, randstruct_seed=None):
+    def __init__(self, pre_ast, config, spelling=False, randstruct_seed=None, compiler=None, symbols=None):
         check_fit(pre_ast, config)
         self.pre_ast = pre_ast
         self.config = config
         self.notes = []
         self._options = pre_ast.header["options"]
-        self.compiler = self._compiler()
+        found = config.compiler or compiler
+        self.compiler = self._compiler(found)
+        self._probed = probed_macros(self._options["passed"], config, found, symbols)
         self._randstruct, notes = randstruct_of(
             config, _version_numbers(pre_ast.header["version"]), pre_ast.header.get("randstruct", {}), randstruct_seed
         )
@@ -122,9 +126,8 @@ class Kernel:
             headers, self.compiler, root, defines, self.pre_ast.header["forced"], self._unknown, spelling
         )
 
-    def _compiler(self):
+    def _compiler(self, found):
         version = _version_numbers(self.pre_ast.header["version"])
-        found = self.config.compiler
         if found is None:
             compiler = _OLD_COMPILER if version < _COMPILER_IN_CONFIG else (12, 2, 0)
             self.notes.append("the config does not name its compiler; gcc %d.%d.%d is assumed" % compiler)
@@ -144,8 +147,7 @@ class Kernel:
         defines = {"__KERNEL__": "1", **architecture_macros(self.pre_ast.header["arch"], self.config)}
         if self._options["standard"] == "gnu89":
             defines.update({"__STDC_VERSION__": None, "__GNUC_STDC_INLINE__": None, "__GNUC_GNU_INLINE__": "1"})
-        if _version_numbers(self.pre_ast.header["version"]) < _ASM_GOTO_IN_CONFIG and self.compiler.version >= (4, 5):
-            defines["CC_HAVE_ASM_GOTO"] = "1"
+        defines.update(self._probed)
         for symbol, macro in (
             ("CONFIG_CC_OPTIMIZE_FOR_SIZE", "__OPTIMIZE_SIZE__"),
             ("CONFIG_KASAN", "__SANITIZE_ADDRESS__"),

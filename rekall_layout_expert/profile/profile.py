@@ -6,7 +6,7 @@ import time
 
 from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.kernel_config import KernelConfig, compiler_of
 from rekall_layout_expert.profile.agreement import check_symbols
 from rekall_layout_expert.profile.compatibility import SOURCES, offer_rekall_names
 from rekall_layout_expert.profile.closure import with_pointed_to
@@ -32,7 +32,8 @@ def make_profile(
     of kallsyms, or None for a profile without constants; structs: "rekall" (what Rekall's plugins read, what that
     embeds, and what its members point to with what that embeds), "all" (every complete type the root reaches), or
     names, as a list or separated by commas; progress: called with a line of text at the end of each stage; release,
-    banner: the kernel's, as `uname -r` and /proc/version tell them, where they are known; they go to $METADATA;
+    banner: the kernel's, as `uname -r` and /proc/version tell them, where they are known; they go to $METADATA,
+    and the banner names the compiler of kernels before 4.18, whose configs do not;
     randstruct_seed: of a kernel with CONFIG_RANDSTRUCT: 64 hexadecimal digits, or the path of a file of its build tree
     that holds them (see `randstruct_seed`), or None for the Pre-AST's own, where it was built from that tree.
     Returns the profile as Rekall's JSON has it; sizes and offsets in bytes, addresses as linked.  What was left out
@@ -51,7 +52,11 @@ def _profile(pre_ast, config, symbols, structs, stages, identity, randstruct_see
         symbols = Symbols.read(symbols, link_text=text_link_address(config))
     stages.done("LOADED config%s" % (" and symbols" if symbols else ""))
     doubts = check_symbols(config, symbols) if symbols else []
-    kernel = Kernel(pre_ast, config, randstruct_seed=read_seed(randstruct_seed) if randstruct_seed else None)
+    banner = identity["banner"]
+    kernel = Kernel(
+        pre_ast, config, randstruct_seed=read_seed(randstruct_seed) if randstruct_seed else None,
+        compiler=compiler_of(banner) if banner else None, symbols=symbols,
+    )  # fmt: skip
     kernel.notes += doubts
     stages.done("PREPROCESSED %d files" % len(kernel.unit.paths))
     kernel.read_types()
