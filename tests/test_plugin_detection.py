@@ -535,7 +535,8 @@ def test_plugin_that_fails_says_so_in_one_line(home, tmp_path, arguments, messag
 
 def test_help_teaches_every_argument(home):
     run = rekall_command("layout_expert", "--help")
-    for argument in ("--pre_ast", "--config_file_path", "--system", "--output", "--build", "--structs", "--explain"):
+    for argument in ("--pre_ast", "--config_file_path", "--system", "--output", "--build", "--structs", "--explain",
+                     "--randstruct_seed"):
         assert argument in run.stdout.split("Plugin layout_expert options")[1]
 
 

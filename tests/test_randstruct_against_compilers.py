@@ -109,9 +109,9 @@ def test_random_structs_as_clang_lays_them_out(texts, capsys):
     assert found["members"] > 1000 * texts
 
 
-def members_of(text):
+def members_of(text, options):
     """{name: Asked} of the records that C text defines; debug information tells their names, and in which way to ask."""
-    with _compiled(text, "x86_64") as path:
+    with _compiled(text, "x86_64", options) as path:
         records = read_records(path)
         with open(path, "rb") as file:
             kinds = {die.attributes["DW_AT_name"].value.decode(): die.tag[len("DW_TAG_"):].split("_")[0]
@@ -140,7 +140,7 @@ def compare_kernel(kernel, built, mode):
     options = [flag for flag in flags if flag.startswith(("-m", "-f", "-std", "-O"))]
     unmarked = text.replace("randomize_layout", "unused")
     compiler = built.compiler(*options, by_cache_lines=mode.endswith("PERFORMANCE"))
-    truth = places(compiler, text, members_of(unmarked))
+    truth = places(compiler, text, members_of(unmarked, options))
     counts = Counter()
     wrong = list(differences(of_profile(profile), truth, counts))
     return counts, wrong, profile

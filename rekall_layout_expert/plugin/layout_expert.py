@@ -38,6 +38,8 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         dict(name="output", help="Write the profile to this file, as JSON, and do not store it in the repository."),
         dict(name="build", help="Build the Pre-AST from this folder: unpacked or installed kernel headers "
              "(/lib/modules/RELEASE/build), or kernel source."),
+        dict(name="randstruct_seed", help="Of a kernel with CONFIG_RANDSTRUCT: the seed, 64 hexadecimal digits, or the file "
+             "that holds them in the tree in which the kernel was built. Without it, the seed in the headers, if there."),
         dict(name="explain", help="Make no profile: show this STRUCT as pahole does, or everything about STRUCT.MEMBER: "
              "the header and line, the conditions and macros that put it there."),
         dict(name="structs", default="rekall", help="Which structs: `rekall` (those that its plugins read, and what "
@@ -113,7 +115,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             subject = named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
             stages.done("kernel", subject.kernel.release, subject.config.source)
         repositories = local_repositories(self.session)
-        data = make(subject, repositories, stages, structs, self.plugin_args.build)
+        data = make(subject, repositories, stages, structs, self.plugin_args.build, self.plugin_args.randstruct_seed)
         if memory and not self._output:
             analysis.register(LayoutExpertDetection(session=self.session), subject, data, repositories, stages)
             return

@@ -44,10 +44,10 @@ class Stages:
 
 
 def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, structs: str = "rekall",
-         tree: Optional[str] = None) -> dict:
+         tree: Optional[str] = None, randstruct_seed: Optional[str] = None) -> dict:
     """A profile of the subject. A LayoutExpertError tells what there is none of, or what does not fit.
 
-    tree: the headers or source to build the Pre-AST from; None to look for one.
+    tree: the headers or source to build the Pre-AST from; None to look for one. randstruct_seed: as the user gave it.
     """
     # The core takes a while to import, and most starts of Rekall do not need it.
     from rekall_layout_expert import make_profile
@@ -58,7 +58,7 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
     profile = make_profile(pre_ast, subject.config, symbols, structs=structs, progress=stages.report,
                            release=subject.kernel.release if subject.kernel.banner else None,
-                           banner=subject.kernel.banner)
+                           banner=subject.kernel.banner, randstruct_seed=randstruct_seed)
     profile[profile_section.NAME] = {"banner": subject.kernel.banner}
     left_out = len(profile["$METADATA"].get("left_out", ()))
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
