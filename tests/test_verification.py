@@ -162,6 +162,14 @@ def test_damage_leaves_the_profile_as_it_was():
     assert made == profile()
 
 
+def test_btf_is_not_the_truth_of_structs_that_gcc_has_shuffled():
+    made = profile(list_head__prev=[4, POINTER])
+    made["$CONFIG"]["CONFIG_GCC_PLUGIN_RANDSTRUCT"] = "y"
+    with pytest.raises(LayoutExpertError, match="RANDSTRUCT"):
+        verified(made)
+    assert "list_head" in made["$STRUCTS"]
+
+
 SECTION = kernel_types().section()
 
 

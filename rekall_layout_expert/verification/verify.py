@@ -6,6 +6,7 @@ offered under a name of Rekall's (profile/compatibility.py) is held against what
 """
 
 from rekall_layout_expert.collector import held_off
+from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.profile.compatibility import OFFERED_STRUCTS, offered_member
 from rekall_layout_expert.verification.btf import Btf, digest_of
 from rekall_layout_expert.verification.neutral import LABEL, differences, held_by_value, is_unnamed, of_profile
@@ -16,8 +17,11 @@ def verify_by_btf(profile, section):
 
     They, and those that embed them, are listed in $METADATA's left_out with the reason.  The outcome is in $METADATA's
     `verified`, {"btf_digest": hex, "structs": how many agree, "members": how many these have, "not_in_btf": how many
-    structs BTF does not know, "refused": names}.  Raises LayoutExpertError where the BTF is damaged.
+    structs BTF does not know, "refused": names}.  Raises LayoutExpertError where the BTF is damaged, or is not the truth:
+    gcc writes debug information of the order in which members were before its plugin shuffled them.
     """
+    if profile["$CONFIG"].get("CONFIG_GCC_PLUGIN_RANDSTRUCT") == "y":
+        raise LayoutExpertError("structs are shuffled (CONFIG_GCC_PLUGIN_RANDSTRUCT), and BTF tells their source's order")
     with held_off():
         _verify(profile, section)
 
