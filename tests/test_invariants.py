@@ -9,19 +9,23 @@ from rekall_layout_expert.plugin.invariants import Invariants
 
 SLIDE, KEPT = 0x1C000000, (1 << 48) - 1
 RELEASE = "6.1.0-99-amd64"
-NAMES = ("init_task", "init_cred", "init_nsproxy", "init_signals", "init_mm", "init_uts_ns", "init_top_pgt")
+NAMES = ("init_task", "init_cred", "init_nsproxy", "init_signals", "init_mm", "init_uts_ns", "init_top_pgt",
+         "init_stack", "init_css_set", "root_user", "init_user_ns", "init_net", "init_pid_ns")
 CONSTANTS = {name: 0xFFFFFFFF82000000 + 0x1000 * number for number, name in enumerate(NAMES)}
 ALLOCATED = 0xFFFF888003000000
-POINTERS = ("mm", "real_parent", "parent", "group_leader", "nsproxy", "cred", "real_cred", "signal")
+POINTERS = ("mm", "real_parent", "parent", "group_leader", "nsproxy", "cred", "real_cred", "signal", "stack", "cgroups")
+POINTER = ["Pointer", {"target": "Void"}]
 STRUCTS = {
     "list_head": [16, {}],
     "task_struct": [0x200, {
         "pid": [0x10, ["int"]], "comm": [0x18, ["Array", {"count": 16, "target": "char"}]], "tasks": [0x28, ["list_head"]],
         "start_time": [0x40, ["unsigned long long"]],
-        **{name: [0x80 + 8 * number, ["Pointer", {"target": "Void"}]] for number, name in enumerate(POINTERS)}}],
-    "cred": [0x80, {"usage": [0, ["atomic_t"]]}], "atomic_t": [4, {"counter": [0, ["int"]]}],
-    "mm_struct": [0x100, {"pgd": [0x48, ["Pointer", {"target": "Void"}]]}],
-    "uts_namespace": [0x200, {"name": [4, ["new_utsname"]]}],
+        "thread": [0x180, ["thread_struct"]], **{name: [0x80 + 8 * number, POINTER] for number, name in enumerate(POINTERS)}}],
+    "thread_struct": [0x40, {"sp": [0x18, ["unsigned long"]]}], "nsproxy": [64, {"uts_ns": [8, POINTER], "net_ns": [40, POINTER]}],
+    "pid_namespace": [0x100, {"user_ns": [0x60, POINTER]}],
+    "cred": [0x80, {"usage": [0, ["atomic_t"]], "user": [0x50, POINTER], "user_ns": [0x58, POINTER]}], "atomic_t": [4, {"counter": [0, ["int"]]}],
+    "mm_struct": [0x100, {"pgd": [0x48, POINTER]}],
+    "uts_namespace": [0x200, {"name": [4, ["new_utsname"]], "user_ns": [0x190, POINTER]}],
     "new_utsname": [390, {"release": [130, ["Array", {"count": 65, "target": "char"}]]}],
 }
 TASKS = 12
@@ -85,7 +89,17 @@ def memory():
             memory.set(task, "task_struct", name, running("init_cred"))
         memory.set(task, "task_struct", "nsproxy", running("init_nsproxy"))
         memory.set(task, "task_struct", "signal", running("init_signals"))
+        memory.set(task, "task_struct", "cgroups", running("init_css_set"))
+        stack = running("init_stack") if number == 0 else ALLOCATED + 0x200000 + 0x10000 * number
+        memory.set(task, "task_struct", "stack", stack)
+        memory.write(task + 0x198, struct.pack("<Q", stack + 0x3f00))
     memory.write(running("init_cred"), struct.pack("<i", 4))
+    for owner, struct_name, member, target in (
+            ("init_cred", "cred", "user", "root_user"), ("init_cred", "cred", "user_ns", "init_user_ns"),
+            ("init_nsproxy", "nsproxy", "uts_ns", "init_uts_ns"), ("init_nsproxy", "nsproxy", "net_ns", "init_net"),
+            ("init_pid_ns", "pid_namespace", "user_ns", "init_user_ns"),
+            ("init_uts_ns", "uts_namespace", "user_ns", "init_user_ns")):
+        memory.set(running(owner), struct_name, member, running(target))
     memory.set(running("init_mm"), "mm_struct", "pgd", running("init_top_pgt"))
     memory.write(running("init_uts_ns") + 134, RELEASE.encode())
     return memory
@@ -111,7 +125,11 @@ def test_a_right_profile(memory):
     ("task_struct", "mm", 8, "mm is not NULL"), ("task_struct", "nsproxy", 8, "init_task.nsproxy is .*, and not init_nsproxy"),
     ("task_struct", "cred", -8, "init_task.cred .* not init_cred"), ("task_struct", "signal", 8, "init_task.signal .* not init_signals"),
     ("task_struct", "group_leader", 8, "init_task.group_leader .* not init_task"),
-    ("cred", "usage", 8, "credentials of init_task are used 0 times"), ("mm_struct", "pgd", -8, "init_mm.pgd is 0x0"),
+    ("task_struct", "stack", 8, "init_task.stack .* not init_stack"), ("cred", "user", -8, "init_cred.user is .* not root_user"),
+    ("task_struct", "cgroups", 8, "init_task.cgroups .* not init_css_set"), ("cred", "user_ns", 8, "init_cred.user_ns .* not"),
+    ("nsproxy", "net_ns", 8, "init_nsproxy.net_ns .* not init_net"), ("pid_namespace", "user_ns", 8, "init_pid_ns.user_ns .* not"),
+    ("uts_namespace", "user_ns", 8, "init_uts_ns.user_ns .* not"), ("thread_struct", "sp", 8, "tasks have left their stacks"),
+    ("task_struct", "thread", 0x40, "tasks have left their stacks"), ("cred", "usage", 8, "credentials of init_task are used 0 times"), ("mm_struct", "pgd", -8, "init_mm.pgd is 0x0"),
     ("new_utsname", "release", 65, "init_uts_ns does not name the release 6.1.0-99-amd64"),
     ("task_struct", "start_time", 8, r"order of their list \(task_struct.start_time\)"),
     ("task_struct", "start_time", -24, r"order of their list \(task_struct.start_time\)"),

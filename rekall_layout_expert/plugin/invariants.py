@@ -23,11 +23,19 @@ _SAMPLE, _TOLERANCE, _FEWEST = 256, 4, 8
 # 100 years, in nanoseconds.
 _LONGEST_UPTIME = 100 * 366 * 24 * 3600 * 10 ** 9
 
-# What the first task's members point to, always: (member, symbol).
+# What points to what from the first instruction on, and always: (object, its type, member, target).
 _STATIC_POINTERS = (
-    ("real_parent", "init_task"), ("parent", "init_task"), ("group_leader", "init_task"), ("nsproxy", "init_nsproxy"),
-    ("cred", "init_cred"), ("real_cred", "init_cred"), ("signal", "init_signals"),
+    *(("init_task", "task_struct", member, target) for member, target in (
+        ("stack", "init_stack"), ("real_parent", "init_task"), ("parent", "init_task"), ("group_leader", "init_task"),
+        ("nsproxy", "init_nsproxy"), ("cred", "init_cred"), ("real_cred", "init_cred"), ("signal", "init_signals"),
+        ("cgroups", "init_css_set"))),
+    ("init_cred", "cred", "user", "root_user"), ("init_cred", "cred", "user_ns", "init_user_ns"),
+    ("init_nsproxy", "nsproxy", "uts_ns", "init_uts_ns"), ("init_nsproxy", "nsproxy", "net_ns", "init_net"),
+    ("init_pid_ns", "pid_namespace", "user_ns", "init_user_ns"),
+    ("init_uts_ns", "uts_namespace", "user_ns", "init_user_ns"),
 )
+# A kernel stack is not larger, with any debugging (THREAD_SIZE).
+_STACK_SIZE = 1 << 16
 
 
 class Invariants:
@@ -63,10 +71,10 @@ class Invariants:
             raise LayoutExpertError(f"init_task reads pid {pid}, {name!r}")
         if self._value(self._first, "task_struct", "mm"):
             raise LayoutExpertError("init_task has a user's memory (mm is not NULL)")
-        for member, symbol in _STATIC_POINTERS:
-            target, found = self._address(symbol), self._value(self._first, "task_struct", member)
-            if None not in (target, found) and found & _KEPT != target:
-                raise LayoutExpertError(f"init_task.{member} is {found:#x}, and not {symbol}")
+        for owner, struct, member, target in _STATIC_POINTERS:
+            expected, found = self._address(target), self._value(self._address(owner), struct, member)
+            if None not in (expected, found) and found & _KEPT != expected:
+                raise LayoutExpertError(f"{owner}.{member} is {found:#x}, and not {target}")
         cred = self._value(self._first, "task_struct", "cred")
         usage = cred and self._value(cred & _KEPT, "cred", "usage")
         if usage is not None and not 0 < usage < 1 << 31:
@@ -130,8 +138,17 @@ class Invariants:
         pids = [pid for pid in (self._value(task, "task_struct", "pid") for task in tasks) if pid is not None]
         if (len(pids) - len(set(pids))) * _TOLERANCE > len(pids):
             raise LayoutExpertError("tasks have one number (task_struct.pid)")
+        stacks = [(self._value(task, "task_struct", "stack"), self._stack_pointer(task)) for task in tasks]
+        # A task that is dead and not yet waited for has none.
+        known = [pointer - stack for stack, pointer in stacks if stack and pointer is not None]
+        if sum(not 0 < used <= _STACK_SIZE for used in known) * _TOLERANCE > len(known):
+            raise LayoutExpertError("tasks have left their stacks (task_struct.thread.sp)")
         for member in ("start_time", "start_boottime", "real_start_time"):
             self._check_starts(tasks, member)
+
+    def _stack_pointer(self, task: int) -> Optional[int]:
+        """Where a task's stack ended when it was last switched from; thread is the last member of task_struct."""
+        return self._value(self._member(task, "task_struct", "thread"), "thread_struct", "sp")
 
     def _check_starts(self, tasks: List[int], member: str) -> None:
         """Tasks are in the order in which they were made; whoever forks notes the time a little before."""
