@@ -13,6 +13,7 @@ _EPILOG = """examples:
   layout_tool build_pre_ast --linux_repository_path /usr/src/linux-headers-6.1.0-40-amd64 6.1.pre_ast
   layout_tool make_profile --config_file_path /boot/config-6.1.0-40-amd64 --system kallsyms 6.1.pre_ast profile.json
 """
+_LARGEST_SOURCE = 256 << 20  # bytes; a profile of all structs has 20 MB
 
 
 def run():
@@ -88,8 +89,8 @@ def _parser():
     preprocess.set_defaults(function=_preprocess)
 
     explain = commands.add_parser("explain", help="show a struct as pahole does, and what put each member where it is")
-    explain.add_argument("--config_file_path", metavar="CONFIG", help="the kernel's config; a profile needs none")
-    explain.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file, or a profile (then headers and conditions are not known)")
+    explain.add_argument("--config_file_path", metavar="CONFIG", help="the kernel's config; profile and BTF need none")
+    explain.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file; or a profile or BTF (/sys/kernel/btf/vmlinux), which know no headers and conditions")
     explain.add_argument("name", metavar="STRUCT[.MEMBER]", help="such as task_struct, task_struct.comm, task_struct.se.load")
     explain.set_defaults(function=_explain)
     return parser
@@ -168,16 +169,19 @@ def _preprocess(options):
 
 
 def _explain(options):
-    from rekall_layout_expert.explain.stored import explain_profile, read_profile
+    from rekall_layout_expert.explain.explanation import explain
+    from rekall_layout_expert.explain.from_btf import explain_btf
+    from rekall_layout_expert.explain.stored import explain_profile, profile_in
+    from rekall_layout_expert.files import read_bounded
 
-    profile = read_profile(options.pre_ast)
-    if profile is not None:
-        lines = explain_profile(profile, options.name)
+    content = read_bounded(options.pre_ast, _LARGEST_SOURCE)
+    if content[:1] == b"{":
+        lines = explain_profile(profile_in(content, options.pre_ast), options.name)
+    elif content[:2] in (b"\x9f\xeb", b"\xeb\x9f"):
+        lines = explain_btf(content, options.name)
     elif options.config_file_path is None:
         raise LayoutExpertError("the config is missing", next_step="name the kernel's config with --config_file_path")
     else:
-        from rekall_layout_expert.explain.explanation import explain
-
         lines = explain(_read_pre_ast(options.pre_ast), options.config_file_path, options.name)
     print("\n".join(printable_lines(lines)))
 

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 
 from rekall_layout_expert import LayoutExpertError, build_pre_ast, make_profile
 from rekall_layout_expert.explain.explanation import explain
-from rekall_layout_expert.explain.stored import UNKNOWN, explain_profile
+from rekall_layout_expert.explain.from_btf import explain_btf
+from rekall_layout_expert.explain.layout_only import UNKNOWN
+from rekall_layout_expert.explain.stored import explain_profile
 from rekall_layout_expert.explain.tracing import TracedKernel
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.profile.kernel import Kernel
+from test_btf import every_kind
 from test_private_types import write_tree
 
 CONFIG = header_trees.CONFIG  # has CONFIG_SMP=y, CONFIG_NR_CPUS=64, CONFIG_HZ=250, and not CONFIG_AUDIT
@@ -313,7 +316,7 @@ def test_a_profile_shows_the_same_layout_without_origins(tmp_path):
     shown = explain_profile(profile, "s")
     assert facts(shown) == facts(explain(pre_ast, config, "s")) != []
     assert shown[-1] == UNKNOWN and "not known" in UNKNOWN
-    assert "  offset      12 bytes (bit 96)" in explain_profile(profile, "s.i") or "  offset" in "".join(explain_profile(profile, "s.i"))
+    assert explain_profile(profile, "s.x")[4] == "  offset      12 bytes (bit 96)"
     assert explain_profile(profile, "s.e.a")[4] == "  offset      4 bytes (bit 32)"
 
 
@@ -326,10 +329,44 @@ def test_what_a_profile_does_not_have(name, message):
         explain_profile(profile, name)
 
 
-@pytest.mark.parametrize("profile", [{}, {"$STRUCTS": 5}, {"$STRUCTS": {"s": 5}}, {"$STRUCTS": {}, "$METADATA": 5}, [], 5])
+@pytest.mark.parametrize("profile", [{}, {"$STRUCTS": 5}, {"$STRUCTS": {"s": 5}}, {"$STRUCTS": {}, "$METADATA": 5}, [], 5,
+                                     {"$STRUCTS": {"s": [4, {"a": [0, ["Array", {}]]}]}}, {"$STRUCTS": {"s": [4, {"a": 5}]}},
+                                     {"$STRUCTS": {"s": [4, {"a": [0, ["__unnamed_s"]]}], "__unnamed_s": [4, {"b": [0, ["__unnamed_s"]]}]}}])
 def test_a_profile_that_is_none(profile):
-    with pytest.raises(LayoutExpertError, match="no structs"):
+    with pytest.raises(LayoutExpertError, match="no structs|damaged"):
         explain_profile(profile, "s")
+
+
+# BTF, where types have names and nothing else is known.
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_btf_in_pahole_s_form(byte_order):
+    lines = explain_btf(every_kind(byte_order).section(), "thing")
+    assert [re.sub(r"\s+", " ", line.strip()) for line in lines if ";" in line] == [
+        "int id; /* 0 4 */", "int flag:3; /* 4:%s 4 */" % (" 1" if byte_order == "<" else "28"), "alias_t alias; /* 8 8 */", "int a; /* 16 4 */",
+        "} inner; /* 16 4 */", "int low; /* 24 4 */", "long wide; /* 24 8 */", "}; /* 24 8 */", "enum e e; /* 32 4 */",
+        "enum e64 e64; /* 40 8 */", "volatile const struct elsewhere * p; /* 48 8 */", "double f; /* 56 8 */", "int a; /* 64 4 */",
+        "} rows[2][3]; /* 64 24 */", "int (*function)(int, long); /* 88 8 */", "};"]
+    assert lines[-1] == UNKNOWN
+    assert explain_btf(every_kind(byte_order).section(), "thing.alias.y")[4] == "  offset      12 bytes (bit 96)"
+
+
+@pytest.mark.parametrize("name, message", [("thin", "the BTF has no struct thin; close to it: thing"), ("thing.lo", "close to it: low"),
+                                           ("thing.id.x", "is of type int"), ("thing.", "names no struct")])
+def test_what_btf_does_not_have(name, message):
+    with pytest.raises(LayoutExpertError, match=message):
+        explain_btf(every_kind().section(), name)
+
+
+@given(st.data())
+def test_damaged_btf_is_told_in_one_line(data):
+    section = bytearray(every_kind().section())
+    for _ in range(data.draw(st.integers(1, 4))):
+        section[data.draw(st.integers(24, len(section) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        explain_btf(bytes(section), "thing")
+    except LayoutExpertError as error:
+        assert str(error).isprintable()
 
 
 # The ordinary road.

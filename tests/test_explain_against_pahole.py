@@ -12,6 +12,7 @@ import pahole
 import pytest
 
 from rekall_layout_expert import build_pre_ast
+from rekall_layout_expert.explain.from_btf import OfBtf
 from rekall_layout_expert.explain.listing import listing
 from rekall_layout_expert.explain.records import RowsOfRecords
 from rekall_layout_expert.explain.tracing import TracedKernel
@@ -48,6 +49,11 @@ def ours(kernel):
     return pahole.records(text)
 
 
+def of_btf(path):
+    source = OfBtf(path.read_bytes())
+    return pahole.records("\n".join(line for name in source.names() if source.rows(name) for line in listing(source.rows(name), None)))
+
+
 @pytest.mark.parametrize("path", sorted(Path(__file__).with_name("layouts").glob("*.c")), ids=lambda path: path.stem)
 def test_hand_written_records(tmp_path, path):
     program = pahole.program()
@@ -77,6 +83,7 @@ def test_every_record_of_a_kernel(debian, tmp_path, capsys):
     truth = pahole.records(done.stdout)
     if len(truth) < 1000:
         pytest.skip("this pahole cannot read the BTF of %s: %s" % (found.release, done.stderr[:80]))
+    assert compared(of_btf(tmp_path / "types.btf"), truth) >= len(truth) - 5
     count = compared(ours(kernel), truth)
     with capsys.disabled():
         print("\n%s: %d records as pahole has them" % (found.release, count))

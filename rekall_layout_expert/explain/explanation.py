@@ -13,7 +13,7 @@ from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.explain.listing import listing, unit_start
 from rekall_layout_expert.explain.origins import macro_place, settings, spelled_conditions, where
-from rekall_layout_expert.explain.records import RowsOfRecords, macros_of, spelled
+from rekall_layout_expert.explain.records import RowsOfRecords, macros_of, names_of, spelled
 from rekall_layout_expert.explain.tracing import Condition, TracedKernel, is_guard
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.parser.declarations import SyntaxProblem
@@ -171,7 +171,7 @@ class _Explanation:
         found = self._elsewhere(lambda item: word.search(item[2]), record)
         if found:
             return LayoutExpertError("%s has no member %s with this config: %s" % (path, name, found))
-        next_step = self._meant(name, path + ".%s") or close_to(name, _names(self.records.rows(record)))
+        next_step = self._meant(name, path + ".%s") or close_to(name, names_of(self.records.rows(record)))
         return LayoutExpertError("%s has no member %s" % (path, name), next_step=next_step)
 
     def _meant(self, name, form):
@@ -297,14 +297,6 @@ def _found(program, path, is_it, conditions):
                 tried = tuple(each for each, _ in item[1][:number])
                 inner = conditions if is_guard(item) else conditions + (Condition(path, tried, condition),)
                 yield from _found(body, path, is_it, inner)
-
-
-def _names(rows):
-    for row in rows.rows:
-        if row.name is not None:
-            yield row.name
-        elif row.inner is not None:
-            yield from _names(row.inner)
 
 
 def _attribute(name, arguments):

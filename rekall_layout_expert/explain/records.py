@@ -28,8 +28,8 @@ class Row(NamedTuple):
 
     name: None for an anonymous record; type, declarator: the text before and from the name on ("char", "comm[16]");
     width: of a bit-field, None for others; unit: the size of a bit-field's type; inner: the record that is defined in
-    the member's own declaration and has no tag; place: None if it is not known.  Of a profile's member these are not known:
-    placed: the PlacedField; field: the Field; owner: the Record whose own member it is.
+    the member's own declaration and has no tag; place: None if it is not known.  placed: the PlacedField, or what a source without
+    headers knows the member's type by; field, owner: the Field, and the Record whose own member it is, None without headers.
     """
 
     name: Optional[str]
@@ -234,6 +234,15 @@ def _place(name, written):
         return None
     names = [token for token in written.declarator if token == name] if name is not None else []
     return next((token.place for token in names + written.specifiers if token.__class__ is Traced), None)
+
+
+def names_of(rows):
+    """The names of all members that can be asked for, those of anonymous records among them."""
+    for row in rows.rows:
+        if row.name is not None:
+            yield row.name
+        elif row.inner is not None:
+            yield from names_of(row.inner)
 
 
 def macros_of(written):

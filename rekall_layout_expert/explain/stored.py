@@ -6,30 +6,22 @@ A profile holds layouts and not what they were made of: conditions, headers and 
 import json
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.explain.explanation import close_to, split_name
-from rekall_layout_expert.explain.listing import listing
+from rekall_layout_expert.explain.layout_only import LayoutOnly
 from rekall_layout_expert.explain.records import Row, Rows
-from rekall_layout_expert.files import read_bounded
 
-UNKNOWN = "// where the members are written, and under which conditions, is not known: this is a profile without headers"
 _SIZES = {
     "bool": 8, "char": 8, "unsigned char": 8, "signed byte": 8, "short": 16, "unsigned short": 16, "int": 32,
     "unsigned int": 32, "long long": 64, "unsigned long long": 64, "Void": 0,
 }  # fmt: skip
-_SIZE_LIMIT = 256 << 20
 _NARROW = ("I386", "ARM", "MIPS")  # architectures, as Rekall calls them, whose long has 32 bits
 
 
-def read_profile(path):
-    """The profile in a file, plain or compressed; None if it holds none.  Raises LayoutExpertError if it is not there."""
-    data = read_bounded(path, _SIZE_LIMIT)
-    if data[:1] != b"{":
-        return None
+def profile_in(data, source):
+    """The profile in a file's content (bytes); source: how messages call it.  Raises LayoutExpertError."""
     try:
-        profile = json.loads(data)
+        return json.loads(data)
     except (ValueError, RecursionError):
-        raise LayoutExpertError("%s is damaged: it is no JSON" % path, next_step="make the profile again") from None
-    return profile
+        raise LayoutExpertError("%s is damaged: it is no JSON" % source, next_step="make the profile again") from None
 
 
 def explain_profile(profile, name):
@@ -37,10 +29,16 @@ def explain_profile(profile, name):
 
     Raises LayoutExpertError.
     """
-    return _Stored(profile).lines(name)
+    stored = _Stored(profile)
+    try:
+        return stored.lines(name)
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError):
+        raise LayoutExpertError("the profile's %s is damaged" % name, next_step="make the profile again") from None
 
 
-class _Stored:
+class _Stored(LayoutOnly):
+    source = "the profile"
+
     def __init__(self, profile):
         try:
             self.structs = profile["$STRUCTS"]
@@ -48,20 +46,24 @@ class _Stored:
             self.left_out = metadata.get("left_out", {})
             self.word = 32 if metadata.get("arch") in _NARROW else 64
             self.big_endian = metadata.get("architecture") == "s390" or "CONFIG_CPU_BIG_ENDIAN" in profile.get("$CONFIG", {})
-            assert all(len(each) == 2 for each in self.structs.values())
-        except (AssertionError, AttributeError, KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError):
             raise LayoutExpertError("the profile has no structs that can be read") from None
+        if not isinstance(self.structs, dict) or not isinstance(self.left_out, dict):
+            raise LayoutExpertError("the profile has no structs that can be read")
 
-    def lines(self, name):
-        struct, members = split_name(name)
-        if struct not in self.structs:
-            reason = self.left_out.get(struct)
-            if reason:
-                raise LayoutExpertError("%s is left out of the profile: %s" % (struct, reason))
-            raise LayoutExpertError("the profile has no struct %s" % struct, next_step=close_to(struct, self.structs))
-        if not members:
-            return [*listing(self._rows(struct), None, self.big_endian), "", UNKNOWN]
-        return self._member(struct, members)
+    def names(self):
+        return self.structs
+
+    def rows(self, name):
+        return self._rows(name) if name in self.structs else None
+
+    def embedded(self, row):
+        return self.rows(row.placed)
+
+    def why_not(self, name):
+        if name in self.left_out:
+            return LayoutExpertError("%s is left out of the profile: %s" % (name, self.left_out[name]))
+        return super().why_not(name)
 
     def _rows(self, struct, base=0, head=None):
         size, members = self.structs[struct]
@@ -97,8 +99,8 @@ class _Stored:
         if self._is_untagged(vtype[0]):
             inner = self._rows(vtype[0], first, "")
             name = None if self._is_anonymous(name, vtype) else name
-            return Row(name, inner.head + " {...}", name or "", first, self._size(vtype), inner=inner)
-        return Row(name, text, name + counts, first, self._size(vtype))
+            return Row(name, inner.head + " {...}", name or "", first, self._size(vtype), inner=inner, placed=vtype[0])
+        return Row(name, text, name + counts, first, self._size(vtype), placed=vtype[0])
 
     def _words(self, vtype):
         """(type, array counts) in words of C."""
@@ -132,22 +134,3 @@ class _Stored:
         if name in ("long", "unsigned long"):
             return self.word
         return _SIZES[name] if name in _SIZES else 8 * self.structs[name][0] if name in self.structs else 0
-
-    def _member(self, struct, members):
-        offset, name, vtype = 0, struct, None
-        for number, member in enumerate(members):
-            path = ".".join([struct, *members[:number]])
-            if name not in self.structs:
-                raise LayoutExpertError("%s is of type %s and has no members" % (path, " ".join(self._words(vtype))))
-            found = self.structs[name][1]
-            if member not in found:
-                raise LayoutExpertError("%s has no member %s" % (path, member), next_step=close_to(member, found))
-            place, vtype = found[member]
-            offset += place
-            name = vtype[0]
-        row = self._row(members[-1], offset, vtype)
-        width = ":%d" % row.width if row.width is not None else ""
-        lines = [".".join([struct, *members]), "", "\t%s %s%s;" % (row.type, row.declarator, width), ""]
-        lines.append("  offset      %d bytes (bit %d)" % (row.bit_offset // 8, row.bit_offset))
-        lines.append("  size        %s" % ("%d bits" % row.width if row.width is not None else "%d bytes" % (row.size // 8)))
-        return [*lines, "", UNKNOWN]

@@ -165,7 +165,7 @@ class Btf:
         for name, number, offset, width in self.members(record):
             type_, inner_path, offset = self.resolved(number), path + name, base + offset
             if name:
-                found[inner_path] = offset, width, self._size(type_) if width is None else None
+                found[inner_path] = offset, width, self.size_of(type_) if width is None else None
             if type_.kind == ARRAY:
                 inner_path += "[]"
                 number, type_ = self._element(type_)
@@ -192,7 +192,7 @@ class Btf:
             type_ = self.type(type_.value)
         return bool(type_.name)
 
-    def _size(self, type_):
+    def size_of(self, type_):
         """In bytes, of a resolved Type."""
         count = 1
         for _ in range(_LONGEST_CHAIN):
