@@ -70,12 +70,7 @@ def _parser():
         default="rekall",
         help="rekall (what Rekall's plugins need), all, or names separated by commas (default: %(default)s)",
     )
-    make.add_argument(
-        "--randstruct_seed",
-        metavar="SEED",
-        help="of a kernel with CONFIG_RANDSTRUCT: 64 hexadecimal digits, or the file of its build tree that holds them, "
-        "scripts/basic/randstruct.seed or scripts/gcc-plugins/randomize_layout_seed.h",
-    )
+    _add_randstruct_seed(make)
     _add_banner(make)
     make.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
     make.add_argument("profile", metavar="PROFILE", help="the profile to write; compressed if it ends in .gz")
@@ -90,10 +85,26 @@ def _parser():
 
     explain = commands.add_parser("explain", help="show a struct as pahole does, and what put each member where it is")
     explain.add_argument("--config_file_path", metavar="CONFIG", help="the kernel's config; profile and BTF need none")
-    explain.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file; or a profile or BTF (/sys/kernel/btf/vmlinux), which know no headers and conditions")
+    explain.add_argument("--system", metavar="SYSTEM_MAP", help="its symbols, as for make_profile")
+    _add_randstruct_seed(explain)
+    _add_banner(explain)
+    explain.add_argument(
+        "pre_ast",
+        metavar="PRE_AST",
+        help="the Pre-AST file; or a profile or BTF (/sys/kernel/btf/vmlinux), which know no headers and conditions",
+    )
     explain.add_argument("name", metavar="STRUCT[.MEMBER]", help="such as task_struct, task_struct.comm, task_struct.se.load")
     explain.set_defaults(function=_explain)
     return parser
+
+
+def _add_randstruct_seed(parser):
+    parser.add_argument(
+        "--randstruct_seed",
+        metavar="SEED",
+        help="of a kernel with CONFIG_RANDSTRUCT: 64 hexadecimal digits, or the file of its build tree that holds them, "
+        "scripts/basic/randstruct.seed or scripts/gcc-plugins/randomize_layout_seed.h",
+    )
 
 
 def _add_banner(parser):
@@ -162,7 +173,7 @@ def _preprocess(options):
 
     start = time.monotonic()
     compiler = compiler_of(options.banner) if options.banner else None
-    kernel = Kernel(_read_pre_ast(options.pre_ast), KernelConfig.read(options.config_file_path), True, compiler)
+    kernel = Kernel(_read_pre_ast(options.pre_ast), KernelConfig.read(options.config_file_path), True, compiler=compiler)
     text = unit_text(kernel.unit)
     write_atomically(options.out, text.encode("utf-8", "surrogateescape"))
     _log("PREPROCESSED %d files in %.2f s" % (len(kernel.unit.paths), time.monotonic() - start))
@@ -182,7 +193,10 @@ def _explain(options):
     elif options.config_file_path is None:
         raise LayoutExpertError("the config is missing", next_step="name the kernel's config with --config_file_path")
     else:
-        lines = explain(_read_pre_ast(options.pre_ast), options.config_file_path, options.name)
+        lines = explain(
+            _read_pre_ast(options.pre_ast), options.config_file_path, options.name, options.system, options.banner,
+            options.randstruct_seed,
+        )  # fmt: skip
     print("\n".join(printable_lines(lines)))
 
 

@@ -278,6 +278,17 @@ def test_a_struct_that_is_shuffled_is_left_out_with_the_reason(ask):
     assert re.search("left out.*CONFIG_RANDSTRUCT.*<root>:1", problem(ask, text, "s", CONFIG + "CONFIG_RANDSTRUCT_FULL=y\nCONFIG_RANDSTRUCT=y\n"))
 
 
+def test_what_is_shuffled_is_shown_where_the_seed_is_known(tmp_path):
+    (tmp_path / "root.c").write_text("struct s { int a; long b; char c; short d; } __attribute__((randomize_layout));\n")
+    pre_ast = build_pre_ast(header_trees.package(tmp_path / "tree"), root=tmp_path / "root.c")
+    config = KernelConfig.parse(CONFIG + "CONFIG_RANDSTRUCT_FULL=y\nCONFIG_RANDSTRUCT=y\nCONFIG_GCC_PLUGINS=y\n", "config")
+    profile = make_profile(pre_ast, config, structs="s", randstruct_seed="5a" * 32)
+    assert set(origins(explain(pre_ast, config, "s", randstruct_seed="5a" * 32))) == set("abcd")
+    for member, (offset, _) in profile["$STRUCTS"]["s"][1].items():
+        told = about(explain(pre_ast, config, "s." + member, randstruct_seed="5a" * 32))["offset"][0]
+        assert told == "%d byte%s (bit %d)" % (offset, "s"[offset == 1:], 8 * offset)
+
+
 # Types of single source files.
 
 SECTIONS = ("#include <linux/types.h>\nstruct module_sect_attr {\n\tint first;\n#ifdef CONFIG_SYSFS\n\tlong second;\n#endif\n};\n")

@@ -15,34 +15,43 @@ from rekall_layout_expert.explain.listing import listing, unit_start
 from rekall_layout_expert.explain.origins import macro_place, settings, spelled_conditions, where
 from rekall_layout_expert.explain.records import RowsOfRecords, macros_of, names_of, spelled
 from rekall_layout_expert.explain.tracing import Condition, TracedKernel, is_guard
-from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.kernel_config import KernelConfig, compiler_of
 from rekall_layout_expert.parser.declarations import SyntaxProblem
 from rekall_layout_expert.parser.scope import NOT_DEFINED, NotKnown
 from rekall_layout_expert.parser.types import Record
 from rekall_layout_expert.pre_ast.private_types import homes_of
 from rekall_layout_expert.pre_ast.program import IF, TEXT
 from rekall_layout_expert.profile.private import record_of_object
+from rekall_layout_expert.profile.symbols import Symbols, text_link_address
+from rekall_layout_expert.randstruct_seed import read_seed
 
 _PROBLEMS = (NotKnown, NotConstant, SyntaxProblem)
 _LONGEST_BODY = 100  # characters of a macro's replacement that are shown
 
 
-def explain(pre_ast, config, name):
+def explain(pre_ast, config, name, symbols=None, banner=None, randstruct_seed=None):
     """The lines that explain a struct, or a member of one, in a kernel.
 
     pre_ast: a PreAst; config: a KernelConfig or the path of one; name: "STRUCT", "STRUCT.MEMBER", or a path through
     embedded records, "STRUCT.MEMBER.MEMBER"; STRUCT may also be a union, or the typedef of one.
+    symbols, banner, randstruct_seed: as `make_profile`, of whose profile this tells the same.
     Raises LayoutExpertError for a name that there is not, and for what cannot be laid out for certain.
     """
     if not isinstance(config, KernelConfig):
         config = KernelConfig.read(config)
+    struct, members = split_name(name)
+    if symbols is not None and not isinstance(symbols, Symbols):
+        symbols = Symbols.read(symbols, link_text=text_link_address(config))
     with held_off():
-        return _explain(pre_ast, config, *split_name(name))
+        kernel = TracedKernel(
+            pre_ast, config, randstruct_seed=read_seed(randstruct_seed) if randstruct_seed else None,
+            compiler=compiler_of(banner) if banner else None, symbols=symbols,
+        )  # fmt: skip
+        return _explained(kernel, struct, members)
 
 
-def _explain(pre_ast, config, struct, members):
-    kernel = TracedKernel(pre_ast, config)
-    for path, symbols, own_names in pre_ast.header["private"]:
+def _explained(kernel, struct, members):
+    for path, symbols, own_names in kernel.pre_ast.header["private"]:
         if struct in own_names:
             return _OfSourceFile(kernel, path, symbols).lines(struct, members)
     kernel.read_types()

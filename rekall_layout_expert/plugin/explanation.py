@@ -29,7 +29,8 @@ def explained(session, memory, named: Named, tree: Optional[str], name: str) -> 
         if stored is None:
             raise
         return explain_profile(stored, name)
-    return explain(pre_ast, subject.config, name)
+    symbols = subject.symbols if subject.kernel.banner else None
+    return explain(pre_ast, subject.config, name, symbols, subject.kernel.banner)
 
 
 def _subject(session, memory, named: Named, tree: Optional[str], stages: Stages) -> Subject:
