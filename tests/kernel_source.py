@@ -25,6 +25,11 @@ CROSS_COMPILE = {"x86_64": "", "i386": "", "arm64": "aarch64-linux-gnu-", "arm":
                  "mips": "mips-linux-gnu-"}
 BUILD_TOOLS = ("make", "gcc", "flex", "bison", "bc", "ld")
 
+# What below include/ a wide root takes.
+INCLUDED = ("linux", "net", "uapi", "crypto", "sound", "scsi", "rdma", "drm", "media", "kvm", "acpi", "target", "ras", "video",
+            "xen", "pcmcia", "soc", "memory", "misc", "clocksource", "keys")
+OF_ANOTHER_TARGET = re.compile(r"/byteorder/|/linux/compiler-")
+
 # Options that name files of the build's own, and those that keep debug information small or elsewhere.
 UNWANTED_OPTION = re.compile(r"-Wp,-M|-gsplit-dwarf|-gz|-femit-struct-debug|-flto")
 
@@ -83,16 +88,52 @@ class Build:
             shutil.copyfile(base, self.config)
         self._make(target, "KCONFIG_SEED=%d" % seed)
 
-    def records(self, root=ROOT):
-        """What gcc makes of the root under that config: see dwarf.py."""
+    def records(self, root=ROOT, defines=()):
+        """What gcc makes of the root under that config, with some macros defined: see dwarf.py."""
         self._make("prepare0")
         with tempfile.TemporaryDirectory(dir=str(self.directory)) as scratch:
             unit, object_ = os.path.join(scratch, "root.c"), os.path.join(scratch, "root.o")
-            Path(unit).write_text(only_what_is_there(Path(root).read_text()))
+            macros = "".join("#define %s\n" % macro for macro in defines)
+            Path(unit).write_text(macros + only_what_is_there(Path(root).read_text()))
             kind = LINKING if self.architecture in LINKED else ("-c",)
             _run([*self._compiler(), "-w", "-g", "-fno-eliminate-unused-debug-types", "-I", str(self.tree), *kind,
                   "-o", object_, unit], BuildFailed, cwd=self.directory)
             return read_records(object_)
+
+    def refused(self, headers):
+        """Those of the headers that gcc does not take behind the built-in root, all included together. Raises BuildFailed."""
+        self._make("prepare0")
+        refused = set()
+        with tempfile.TemporaryDirectory(dir=str(self.directory)) as scratch:
+            base, unit, stubs = Path(scratch, "base.c"), Path(scratch, "unit.c"), Path(scratch, "stubs")
+            base.write_text(only_what_is_there(ROOT.read_text()))
+            command = [*self._compiler(), "-w", "-ftrack-macro-expansion=0", "-I", str(self.tree), "-include", str(base),
+                       "-idirafter", str(stubs)]
+            # A missing header would be the end of it: in its place stands one that is an error like others.
+            unit.write_text("".join("#include <%s>\n" % header for header in headers))
+            names = self._output(command + ["-M", "-MG", str(unit)]).stdout.replace("\\\n", " ").split()[1:]
+            for name in names:
+                if not (self.directory / name).exists():
+                    stub = stubs / os.path.normpath(name)
+                    stub.parent.mkdir(parents=True, exist_ok=True)
+                    stub.write_text("#error missing\n")
+            # Where a header ends inside a declaration, the braces end it, lest the next header takes the blame.
+            for behind in ("{}", ""):
+                while True:
+                    kept = [header for header in headers if header not in refused]
+                    unit.write_text("".join("#include <%s>\n%s\n" % (header, behind) for header in kept))
+                    done = self._output(command + ["-fsyntax-only", "-fmax-errors=0", str(unit)])
+                    found = {kept[(line - 1) // 2] for line in _blamed(done.stderr, str(unit)) if line <= 2 * len(kept)}
+                    if not found:
+                        break
+                    refused |= found
+            if done.returncode:
+                raise BuildFailed("gcc: " + next((line for line in done.stderr.splitlines() if "error:" in line), "failed"))
+        return refused
+
+    def _output(self, command):
+        return subprocess.run(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True, errors="replace", env=dict(os.environ, LC_ALL="C"))
 
     def _compiler(self):
         """gcc with the options for kernel/bounds.c, the first file that the kernel's build compiles for the kernel."""
@@ -104,6 +145,38 @@ class Build:
     def _make(self, *arguments):
         _run(["make", "-s", "-C", str(self.tree), "O=%s" % self.directory, "ARCH=" + self.architecture,
               "CROSS_COMPILE=" + CROSS_COMPILE[self.architecture], *arguments], BuildFailed)
+
+
+def headers_of(tree):
+    """All headers that the kernel's source offers to its drivers, but those that are for other compilers or byte orders."""
+    include = Path(tree) / "include"
+    return [str(path.relative_to(include)) for directory in INCLUDED for path in sorted((include / directory).rglob("*.h"))
+            if not OF_ANOTHER_TARGET.search(str(path))]
+
+
+def without(header):
+    """The macro that keeps a header out of a wide root."""
+    return "CONFIG_WITHOUT_" + re.sub(r"\W", "_", header)
+
+
+def wide_root(headers):
+    """The text of the built-in root and behind it those headers, each under a condition of its own (see `without`)."""
+    conditional = "".join("#ifndef %s\n#include <%s>\n#endif\n" % (without(header), header) for header in headers)
+    return only_what_is_there(ROOT.read_text()) + conditional
+
+
+def _blamed(diagnostics, unit):
+    """The numbers of the lines of a unit whose headers, not which themselves, gcc complains about."""
+    line = None
+    place = re.compile(r"\bfrom %s:(\d+)" % re.escape(unit))
+    for text in diagnostics.splitlines():
+        if text.startswith("In file included from"):
+            line = None
+        match = place.search(text)
+        if match:
+            line = int(match.group(1))
+        elif " error: " in text and line is not None and not text.startswith(unit):
+            yield line
 
 
 def only_what_is_there(root):
