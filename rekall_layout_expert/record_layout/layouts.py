@@ -424,8 +424,11 @@ class _Placement:
             self.size = max(self.size, -(-(size or 0) // 8) * 8)
             return declaration
         known = known or max(self.abi.biggest, self.alignment)
+        start = self.position - self.position % self.offset_alignment  # offset; bitpos counts from there
         if known < desired:
             self.position = _up(self.position, desired)
+            if desired >= self.offset_alignment:
+                start = self.position
         if (
             is_bit_field
             and width
@@ -434,8 +437,7 @@ class _Placement:
             and self._spans_too_much(measure, width)
         ):
             # PCC_BITFIELD_TYPE_MATTERS: a bit-field may not cross more units of its type than the type itself.
-            within = self.position % self.offset_alignment
-            self.position += _up(within, self._type_alignment(measure)) - within
+            self.position = start + _up(self.position - start, self._type_alignment(measure))
         if is_bit_field and width and not packed and not self.maximum:
             self.user |= measure.user
         self._add(field, self.position, width, desired)

@@ -193,3 +193,13 @@ struct pragma_2_bits {  // size 0xe
     char e;             // 0x0c
 };
 #pragma pack()
+
+// A type aligned to more than its size never holds its bit-field in one unit: GCC rounds the position up to the alignment,
+// counting from where the last whole 16 bytes began.
+typedef int int_of_64 __attribute__((aligned(64)));
+struct far_bits {                                     // size 0x80
+    long long a[3];                                   // 0x00
+    unsigned long long b : 28;                        // 0x18.0
+    unsigned char c;                                  // 0x1c
+    int_of_64 d : 17 __attribute__((aligned(8)));     // 0x50.0
+};
