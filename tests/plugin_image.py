@@ -71,7 +71,8 @@ STRUCTS = {
 LEFT_OUT = {}
 
 
-def profile(pre_ast, config, symbols, structs="rekall", progress=None, release=None, banner=None):
+def profile(pre_ast, config, symbols, structs="rekall", progress=None, release=None, banner=None,
+            randstruct_seed=None):
     """In place of make_profile."""
     return {"$METADATA": {"ProfileClass": "Linux", "Type": "Profile", "arch": "AMD64",
                           "left_out": dict(LEFT_OUT), "verified": None, "pre_ast_digest": pre_ast.digest},
