@@ -17,7 +17,7 @@ import pytest
 from comparison import Comparison, of_profile
 from dwarf import read_records
 from kernel_source import CROSS_COMPILE, ROOT, Build, BuildFailed, _run, build_directory, missing_tools, only_what_is_there
-from rekall_layout_expert import LayoutExpertError, build_pre_ast, make_profile
+from rekall_layout_expert import LayoutExpertError, make_profile
 from rekall_layout_expert.kernel_config import KernelConfig
 from test_custom_configs_against_gcc import NO_KERNEL_TYPES, RANDCONFIGS, SEED, is_big_endian, pre_ast
 from test_kernels_against_btf import OTHER_MEMBERS, OTHER_NAMES
@@ -33,8 +33,6 @@ ARM_TARGETS = ("multi_v7_defconfig", "omap3_beagle_defconfig", "ixp4xx_defconfig
 REFUSED_WITHOUT = {"arm": ("CONFIG_AEABI", "old ABI"), "s390": ("CONFIG_64BIT", "31 bits")}
 
 COMPILER = (4, 9, 4)
-# Those that built these kernels, and some that did not: their headers ask for the version in many places.
-COMPILERS = ((3, 4, 6), (4, 1, 2), (4, 4, 7), (4, 6, 3), (4, 8, 4), (4, 9, 4), (5, 4, 0), (7, 5, 0), (12, 2, 0))
 # Kconfig's parser as it was shipped wants C of its time.
 HOST_OPTIONS = "-O1 -w -fcommon -fgnu89-inline"
 # GCC's plugins are for the compiler's version, which is not what it says.
@@ -157,26 +155,3 @@ def compare(build, what, capsys):
     assert comparison.wrong == []
     assert missing == []
     assert comparison.records >= FEWEST_STRUCTS and comparison.members >= FEWEST_MEMBERS
-
-
-@trees
-def test_which_gcc_it_was_makes_no_difference_but_by_asm_goto(tree, tmp_path):
-    """So a config that does not name it may do without, where the banner is not known either."""
-    if tree is None:
-        pytest.skip("no sources of old kernels: %s is not set, or names a folder without any" % VARIABLE)
-    build = OldBuild(tree, "x86_64", tmp_path)
-    build.configure("allmodconfig")
-    config = KernelConfig.read(build.config)
-    for symbol in ("CONFIG_JUMP_LABEL", "CONFIG_CC_IS_GCC", "CONFIG_GCC_VERSION"):
-        config.values.pop(symbol, None)
-    program = build_pre_ast(str(tree))
-    expected = None
-    for version in COMPILERS:
-        try:
-            profile = make_profile(program, config, structs="all", banner=banner(version))
-        except LayoutExpertError as error:  # a version that this kernel does not know
-            assert "compiler-gcc%d.h" % version[0] in str(error)
-            continue
-        layouts = of_profile(profile)
-        expected = expected or layouts
-        assert layouts == expected, version

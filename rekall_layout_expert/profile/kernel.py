@@ -24,8 +24,7 @@ from rekall_layout_expert.record_layout.layouts import Layouts
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
 _CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
-# Kernels whose config does not name their compiler (before 4.18) were built with about this one.  Which one exactly makes
-# no difference to structs but through a probe's outcome (tests/test_old_kernels_against_gcc.py).
+# Kernels whose config does not name their compiler (before 4.18) were built with about this one.
 _OLD_COMPILER = (4, 9, 4)
 _COMPILER_IN_CONFIG = (4, 18)
 
