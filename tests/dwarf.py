@@ -188,6 +188,8 @@ def _size(die) -> int:
         return 0
     if "DW_AT_byte_size" in die.attributes:
         return _value(die, "DW_AT_byte_size")
+    if die.tag == "DW_TAG_pointer_type":  # of which clang says no size
+        return die.cu.header.address_size
     if die.tag != "DW_TAG_array_type":
         return 0
     return _size(die.get_DIE_from_attribute("DW_AT_type")) * math.prod(_counts(die))

@@ -258,7 +258,7 @@ def test_a_pre_ast_that_is_damaged_inside(files, data):
     (("CONFIG_X86_64=y", "CONFIG_ARM64=y"), "is a config for arm64, the Pre-AST is for x86_64"),
     (("6.1.85", "5.10.9"), "is a config of kernel 5.10.9, the Pre-AST is of kernel 6.1.85"),
     (("CONFIG_", "# "), "is no kernel configuration"),
-    (("CONFIG_CC_IS_GCC=y", "CONFIG_CC_IS_CLANG=y\nCONFIG_CLANG_VERSION=170006"), "was built with clang 17.0.6"),
+    (("CONFIG_CC_IS_GCC=y", "CONFIG_CC_IS_CLANG=y\nCONFIG_CLANG_VERSION=80001"), "was built with clang 8.0.1"),
 ])
 def test_a_config_that_does_not_fit(files, change, expected):
     files.config.write_text(CONFIG.replace(*change))

@@ -39,8 +39,8 @@ def test_signatures_of_what_makes_a_profile(function, parameters):
 
 
 @pytest.mark.parametrize("function, options", [
-    (preprocess, {"defines": None, "include_paths": (), "target": "x86_64"}),
-    (layout, {"defines": None, "include_paths": (), "target": "x86_64", "names": None}),
+    (preprocess, {"defines": None, "include_paths": (), "target": "x86_64", "compiler": "gcc 12.2.0"}),
+    (layout, {"defines": None, "include_paths": (), "target": "x86_64", "names": None, "compiler": "gcc 12.2.0"}),
 ])
 def test_signatures_of_what_takes_any_c_text(function, options):
     source, *others = inspect.signature(function).parameters.values()

@@ -3,15 +3,21 @@ r"""What the compiler itself brings: predefined macros and the __has_ operators.
 The macros of a target are kept as ``gcc -dM -E`` of GCC 12 prints them: with the kernel's options in
 ``predefined/TARGET.kernel.h``, without any in ``predefined/TARGET.h``.  What differs between the versions of GCC that
 built kernels, and can be seen by headers, is computed here from the version.
+
+Those of clang are in ``predefined/clang/``, of all its versions from 9 on in one file: a line that opens with ``14-19``
+or ``14-`` is of these major versions only.  ``operators.txt`` holds, in the same form, every name that its __has_
+operators answer with something else than 0, and the targets where that is so if it is not everywhere.
 """
 
 import functools
 import os
 import re
 
+from rekall_layout_expert.c_integers import NotConstant
 from rekall_layout_expert.errors import LayoutExpertError
 
 _DIRECTORY = os.path.join(os.path.dirname(__file__), "predefined")
+_DESCRIPTION = re.compile(r"(gcc|clang) (\d+)(?:\.(\d+))?(?:\.(\d+))?")
 _DEFINE = re.compile(r"#define (\w+)(?:\(([^)]*)\))? ?(.*)")
 
 TARGETS = ("x86_64", "i386", "arm64", "arm", "s390", "mips", "powerpc", "riscv")
@@ -44,12 +50,32 @@ _BUILTINS_SINCE = {
 }  # fmt: skip
 
 
+# Operators of clang whose answers no table here has, by their first version: what they ask for is refused.
+_NOT_ANSWERED = {
+    "__has_warning": 9, "__has_declspec_attribute": 9, "__is_identifier": 9, "__is_target_arch": 9,
+    "__is_target_vendor": 9, "__is_target_os": 9, "__is_target_environment": 9, "__has_constexpr_builtin": 19,
+    "__has_embed": 19,
+}  # fmt: skip
+# The builtins of single targets, many thousands of them.
+_TARGETS_OWN_BUILTIN = re.compile(
+    r"__builtin_(ia32|arm|aarch64|neon|sve|sme|altivec|vsx|ppc|pack|unpack|darn|cfuged|divde|divwe|HEXAGON|s390|tdc|tbegin|"
+    r"tabort|tend|tx|riscv|rvv|rv|sifive|mips|msa|amdgcn|r600|ptx|wasm|bpf|ve|loongarch|lasx|lsx|xtensa|spirv|hlsl|"
+    r"mma|mmx|set_fpscr|get_fpscr)_|__nvvm_|__rvv_|__ppc_|_(Interlocked|Bit|Read|Write|mm|xchg)\w*|__(mulh|umulh|readfs|readgs)"
+)
+
+
+# The oldest clang whose macros and operators are known; kernels ask for 10.0.1 since they ask for any.
+CLANG_SINCE = 9
+
+
 class Compiler:
-    """GCC of one version for one target.
+    """GCC of one version for one target; see Clang for the other.
 
     target: one of TARGETS or a variant of one; version: (major, minor, patch level); kernel: with the options that
     kernels are built with; char_unsigned: -funsigned-char (kernels from 6.2 on).
     """
+
+    name = "gcc"
 
     def __init__(self, target="x86_64", version=(12, 2, 0), kernel=False, char_unsigned=None):
         if target not in TARGETS + _VARIANTS:
@@ -61,26 +87,42 @@ class Compiler:
         self.kernel = kernel
         self.char_unsigned = char_unsigned
 
+    def __str__(self):
+        return "%s %d.%d.%d" % ((self.name,) + tuple(self.version))
+
     def predefined(self):
         """[(name, parameters | None, body)] of the macros that are defined before the first line."""
-        path = os.path.join(_DIRECTORY, self.target + (".kernel.h" if self.kernel else ".h"))
-        if not os.path.exists(path):
-            path = os.path.join(_DIRECTORY, self.target + ".kernel.h")
-        with open(path, encoding="ascii") as file:
-            macros = {}
-            for line in file:
-                name, parameters, body = _DEFINE.match(line).groups()
-                macros[name] = (None if parameters is None else parameters.split(","), body)
-        major, minor, patch = self.version
-        macros["__GNUC__"] = (None, str(major))
-        macros["__GNUC_MINOR__"] = (None, str(minor))
-        macros["__GNUC_PATCHLEVEL__"] = (None, str(patch))
-        macros["__VERSION__"] = (None, '"%d.%d.%d"' % (major, minor, patch))
+        macros = self._macros(_DIRECTORY)
+        for name, body in self._version_macros():
+            macros[name] = (None, body)
         if self.char_unsigned is not None:
             macros.pop("__CHAR_UNSIGNED__", None)
             if self.char_unsigned:
                 macros["__CHAR_UNSIGNED__"] = (None, "1")
         return [(name, parameters, body) for name, (parameters, body) in macros.items()]
+
+    def _macros(self, directory):
+        """{name: (parameters | None, body)} of the target's file in that directory."""
+        path = os.path.join(directory, self.target + (".kernel.h" if self.kernel else ".h"))
+        if not os.path.exists(path):
+            path = os.path.join(directory, self.target + ".kernel.h")
+        macros = {}
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                if line[0] != "#":
+                    span, _, line = line.partition(" ")
+                    if not _within(self.version[0], span):
+                        continue
+                name, parameters, body = _DEFINE.match(line).groups()
+                macros[name] = (None if parameters is None else parameters.split(","), body)
+        return macros
+
+    def _version_macros(self):
+        major, minor, patch = self.version
+        yield "__GNUC__", str(major)
+        yield "__GNUC_MINOR__", str(minor)
+        yield "__GNUC_PATCHLEVEL__", str(patch)
+        yield "__VERSION__", '"%d.%d.%d"' % (major, minor, patch)
 
     def operators(self):
         """{operator: function(operand text) -> int} of the __has_ operators this compiler knows."""
@@ -108,6 +150,90 @@ class Compiler:
         if name in _BUILTINS_SINCE:
             return int(_BUILTINS_SINCE[name] <= self.version[0])
         return int(name in _builtins())
+
+
+class Clang(Compiler):
+    """Clang of one version for one target.
+
+    features: those that options turn on, for __has_feature; the other arguments are Compiler's.
+    """
+
+    name = "clang"
+
+    def __init__(self, target="x86_64", version=(16, 0, 6), kernel=False, char_unsigned=None, features=()):
+        super().__init__(target, version, kernel, char_unsigned)
+        self.features = features
+        if version[0] < CLANG_SINCE:
+            raise LayoutExpertError(
+                "%s is older than what is known of clang" % self, next_step="known is clang %d and later" % CLANG_SINCE
+            )
+
+    def _macros(self, directory):
+        return super()._macros(os.path.join(directory, "clang"))
+
+    def _version_macros(self):
+        version = "%d.%d.%d" % tuple(self.version)
+        yield from zip(("__clang_major__", "__clang_minor__", "__clang_patchlevel__"), version.split("."))
+        yield "__clang_version__", '"%s "' % version
+        yield "__VERSION__", '"Clang %s"' % version
+
+    def operators(self):
+        answers = _clang_answers()
+        operators = {"__building_module": lambda name: 0}
+        for operator in ("attribute", "builtin", "feature", "extension", "c_attribute"):
+            operators["__has_" + operator] = functools.partial(self._answer, answers[operator], operator)
+        for name, since in _NOT_ANSWERED.items():
+            if self.version[0] >= since:
+                operators[name] = functools.partial(_not_answered, name)
+        return operators
+
+    def _answer(self, answers, operator, name):
+        if operator in ("feature", "extension") and name in self.features:
+            return 1
+        if operator != "builtin":
+            if operator.endswith("attribute"):
+                name = name.replace("__gnu__::", "gnu::").replace("_Clang::", "clang::")
+            scope, _, name = name.rpartition("::")
+            if name.startswith("__") and name.endswith("__") and len(name) > 4:
+                name = name[2:-2]
+            name = scope and scope + "::" + name or name
+        elif name not in answers and _TARGETS_OWN_BUILTIN.match(name):
+            _not_answered("__has_builtin(%s)" % name)
+        for span, targets, value in answers.get(name, ()):
+            if _within(self.version[0], span) and (targets is None or self.target in targets):
+                return value
+        return 0
+
+
+def _within(major, span):
+    """Whether a major version is in a span like 14-19, 14- or 14."""
+    first, dash, last = span.partition("-")
+    return int(first) <= major and (major <= int(last or first) if last or not dash else True)
+
+
+def _not_answered(name, *_):
+    raise NotConstant("what clang answers to %s is not known" % name)
+
+
+def find_compiler(described, target="x86_64", **options):
+    """The Compiler that a text like "gcc 12.2.0" or "clang 16.0.6" describes.  Raises LayoutExpertError."""
+    found = _DESCRIPTION.fullmatch(described)
+    if not found:
+        raise LayoutExpertError("'%s' is no compiler" % described, next_step="say for example gcc 12.2.0 or clang 16.0.6")
+    version = tuple(int(number or 0) for number in found.groups()[1:])
+    return {"gcc": Compiler, "clang": Clang}[found.group(1)](target, version, **options)
+
+
+@functools.lru_cache(maxsize=None)
+def _clang_answers():
+    """{operator: {name: [(span of major versions, targets | None for all, value)]}}"""
+    answers = {}
+    with open(os.path.join(_DIRECTORY, "clang", "operators.txt"), encoding="ascii") as file:
+        for line in file:
+            operator, name, span, value, *targets = line.split()
+            found = answers.setdefault(operator, {}).setdefault(name, [])
+            found.append((span, frozenset(targets) or None, int(value)))
+    return answers
 
 
 @functools.lru_cache(maxsize=None)

@@ -1,21 +1,22 @@
 r"""preprocess(): a whole text with everything replaced, as ``gcc -E -P`` prints it."""
 
 from rekall_layout_expert.c_tokens import Pragma, joins
-from rekall_layout_expert.preprocessor.compiler import Compiler
+from rekall_layout_expert.preprocessor.compiler import find_compiler
 from rekall_layout_expert.preprocessor.headers import DirectoryHeaders
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
 
 
-def preprocess(source, *, defines=None, include_paths=(), target="x86_64"):
+def preprocess(source, *, defines=None, include_paths=(), target="x86_64", compiler="gcc 12.2.0"):
     """Preprocesses C text with the standard's semantics and GNU C's extensions.
 
     source: the text; defines: {name: replacement}, as -D gives them (None undefines); include_paths: directories, the
-    only places where headers are looked for besides the including file's own; target: see `compiler.TARGETS`.
+    only places where headers are looked for besides the including file's own; target: see `compiler.TARGETS`;
+    compiler: "gcc VERSION" or "clang VERSION", whose predefined macros and __has_ operators there are.
     Returns text whose tokens are those of ``gcc -E -P``.
     Raises LayoutExpertError for #error, missing headers and malformed directives.
     """
     headers = DirectoryHeaders(source, include_paths)
-    unit = TranslationUnit(headers, Compiler(target), headers.MAIN, defines, spelling=True)
+    unit = TranslationUnit(headers, find_compiler(compiler, target), headers.MAIN, defines, spelling=True)
     return unit_text(unit)
 
 

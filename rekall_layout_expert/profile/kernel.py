@@ -12,7 +12,7 @@ from rekall_layout_expert.parser.scope import NotKnown, Scope
 from rekall_layout_expert.pre_ast.bounds import PREFIX, UNKNOWN_PREFIX
 from rekall_layout_expert.pre_ast.model import BOUNDS, ROOT
 from rekall_layout_expert.pre_ast.platforms import has
-from rekall_layout_expert.preprocessor.compiler import Compiler
+from rekall_layout_expert.preprocessor.compiler import CLANG_SINCE, Clang, Compiler
 from rekall_layout_expert.preprocessor.generated import generated_program
 from rekall_layout_expert.preprocessor.headers import Headers
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
@@ -20,13 +20,21 @@ from rekall_layout_expert.profile.makefiles import architecture_macros, target_o
 from rekall_layout_expert.profile.probes import probed_macros
 from rekall_layout_expert.profile.randstruct import randstruct_of
 from rekall_layout_expert.record_layout.abi import find_abi
-from rekall_layout_expert.record_layout.layouts import Layouts
+from rekall_layout_expert.record_layout.clang import LAYOUTS
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
 _CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
 # Kernels whose config does not name their compiler (before 4.18) were built with about this one.
 _OLD_COMPILER = (4, 9, 4)
 _COMPILER_IN_CONFIG = (4, 18)
+# What the config turns on of clang (scripts/Makefile.kasan and its like), as __has_feature tells it.
+_FEATURES = (
+    ("CONFIG_KASAN", ""), ("CONFIG_KASAN_GENERIC", "address_sanitizer"),
+    ("CONFIG_KASAN_SW_TAGS", "hwaddress_sanitizer"), ("CONFIG_KCSAN", "thread_sanitizer"),
+    ("CONFIG_KMSAN", "memory_sanitizer"), ("CONFIG_KCOV", "coverage_sanitizer"),
+    ("CONFIG_UBSAN", "undefined_behavior_sanitizer"), ("CONFIG_SHADOW_CALL_STACK", "shadow_call_stack"),
+    ("CONFIG_CFI", "kcfi"),
+)  # fmt: skip
 
 
 class KernelHeaders(Headers):
@@ -86,7 +94,7 @@ class Kernel:
             config, _version_numbers(pre_ast.header["version"]), pre_ast.header.get("randstruct", {}), randstruct_seed
         )
         self.notes += notes
-        self._abi = find_abi(self.compiler.target)
+        self._abi = find_abi(self.compiler.target, self.compiler.version if self.compiler.name == "clang" else None)
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
         self._unknown = list(pre_ast.header["unknown"])
         self._bounds = self._bounds_values()
@@ -116,7 +124,7 @@ class Kernel:
     def _types(self, unit):
         dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
         scope = self.scope_of(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
-        return scope, Layouts(scope, self._abi, self._randstruct)
+        return scope, LAYOUTS[self.compiler.name](scope, self._abi, self._randstruct)
 
     def _walk(self, root, bounds, spelling=False, defines=()):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)
@@ -130,15 +138,26 @@ class Kernel:
         if found is None:
             compiler = _OLD_COMPILER if version < _COMPILER_IN_CONFIG else (12, 2, 0)
             self.notes.append("the config does not name its compiler; gcc %d.%d.%d is assumed" % compiler)
-        elif found.name != "gcc":
-            raise LayoutExpertError(
-                "%s: the kernel was built with %s, whose layouts are not known yet" % (self.config.source, found),
-                next_step="use a profile made from BTF or debug information",
-            )
         else:
             compiler = found.version
         target = target_of(self.pre_ast.header["arch"], self.config)
-        return Compiler(target, compiler, True, self._options["char_unsigned"] or None)
+        char_unsigned = self._options["char_unsigned"] or None
+        if found is not None and found.name == "clang":
+            if compiler < (CLANG_SINCE,):
+                raise LayoutExpertError(
+                    "%s: the kernel was built with %s, which is older than what is known of clang" % (self.config.source, found),
+                    next_step="use a profile made from debug information",
+                )
+            return Clang(target, compiler, True, char_unsigned, self._features())
+        return Compiler(target, compiler, True, char_unsigned)
+
+    def _features(self):
+        """Clang's features that the kernel's Makefile turns on by the config."""
+        values = self.config.values
+        features = {feature for symbol, feature in _FEATURES if values.get(symbol) == "y"}
+        if values.get("CONFIG_CFI_CLANG") == "y":  # since 6.1 by a sanitizer of its own
+            features.add("kcfi" if _version_numbers(self.pre_ast.header["version"]) >= (6, 1) else "cfi_sanitizer")
+        return features
 
     def _defines(self):
         """What the kernel's Makefile passes by -D, and what its options define."""
@@ -152,7 +171,8 @@ class Kernel:
             ("CONFIG_KASAN", "__SANITIZE_ADDRESS__"),
             ("CONFIG_KCSAN", "__SANITIZE_THREAD__"),
         ):
-            if values.get(symbol) == "y":
+            # The kernel's headers define the sanitizers' for clang, by its features.
+            if values.get(symbol) == "y" and (self.compiler.name == "gcc" or symbol not in dict(_FEATURES)):
                 defines[macro] = "1"
         if self._randstruct is not None:
             defines.update({"RANDSTRUCT_PLUGIN": "1", "RANDSTRUCT": "1"})

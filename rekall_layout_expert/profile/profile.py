@@ -118,7 +118,7 @@ def _metadata(kernel, symbols, structs, left_out, private, identity):
         "banner": identity["banner"],
         "kernel_version": header["version"],
         "architecture": header["arch"],
-        "compiler": "gcc %d.%d.%d" % tuple(kernel.compiler.version),
+        "compiler": str(kernel.compiler),
         "config": kernel.config.source,
         "config_digest": kernel.config.digest,
         "pre_ast": "%s, %s" % (header["source"], header["common"] or header["release"] or header["version"]),

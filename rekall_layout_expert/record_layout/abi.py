@@ -123,12 +123,21 @@ _ABIS = {
     "mips64": lambda: _lp64(Abi, "mips64", _QUAD, False, big_endian=True),
     "mips64el": lambda: _lp64(Abi, "mips64el", _QUAD, False),
 }
+def _as_clang_has_it(abi, version):
+    """Clang measures the basic types as GCC does, with these exceptions."""
+    if abi.name in ("mips", "mips32el"):
+        abi.biggest = 128
+    if abi.name == "s390" and version < (16,):  # a bug of clang's, whose kernels have it, too
+        abi.basic["__int128"] = abi.basic["unsigned __int128"] = (128, 128)
 
 
-def find_abi(target):
-    """The Abi of a target.  Raises LayoutExpertError for one whose rules are not known."""
+def find_abi(target, clang=None):
+    """The Abi of a target, as GCC or as clang of a version (major, minor, patch level) has it.  Raises LayoutExpertError for one whose rules are not known."""
     if target not in _ABIS:
         raise LayoutExpertError(
             "the record layout of %s is not known" % target, next_step="known are " + ", ".join(sorted(_ABIS))
         )
-    return _ABIS[target]()
+    abi = _ABIS[target]()
+    if clang is not None:
+        _as_clang_has_it(abi, clang)
+    return abi

@@ -321,7 +321,7 @@ class Layouts:
             elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
                 raise NotKnown("the attribute %s" % name)
         shuffle = self.randstruct if self.randstruct and self.randstruct.shuffles(self, record) else None
-        state = _Placement(self, record, packed, record_alignment, user)
+        state = self.placement(self, record, packed, record_alignment, user)
         take = state.declare if shuffle and not shuffle.lays_out_again else state.place
         declarations = []
         for field in record.fields:
@@ -333,7 +333,7 @@ class Layouts:
             return state.finish()
         if shuffle.lays_out_again:
             declarations = [state.narrow(*declaration) for declaration in declarations]
-            state = _Placement(self, record, packed, state.alignment, state.user)
+            state = self.placement(self, record, packed, state.alignment, state.user)
         members = [Member(field.type, measure.size, width) for field, measure, width, *_ in declarations]
         return state.finish_in_order(declarations, shuffle.order(self, record, members))
 
@@ -376,7 +376,7 @@ class _Progress:
         self.types.discard(self.type)
 
 
-class _Placement:
+class Placement:
     """The layout of one record in the making (GCC: record_layout_info)."""
 
     def __init__(self, layouts, record, packed, alignment, user):
@@ -563,3 +563,6 @@ class _Placement:
 
 def _up(number, multiple):
     return -(-number // multiple) * multiple
+
+
+Layouts.placement = Placement
