@@ -34,6 +34,7 @@ _DECLARED = r"\b(?:struct|union)\s+%s\b[^;{}()]*\{|\}[^;{}=()]*(?<!struct )\b%s\
 _HEAD = re.compile(r"\b(?:struct|union|enum)\b[^{};*]*\Z")  # a record's head, whose braces follow the macro call
 _INVOKED = re.compile(r"([^\W\d]\w*)\s*(?:\(|\Z)")  # its arguments may follow in the next piece
 _STATEMENTS = re.compile(r"\(\s*\{|\bdo\b|\bfor\b|\bif\b")
+_BRACE = re.compile(r"[{}]")
 # What a prototype declares stands before its parameters; attributes may stand before it.
 _CALLED = re.compile(r"\b(?!__)([^\W\d]\w*)\s*\(")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -175,7 +176,7 @@ def _mark_callers(files):
             if item[0] == DEFINE:
                 if item[2] is None:
                     without_parameters.add(item[1])
-                body = _STATEMENTS.split(item[3], 1)[0]  # what stands in a block is not declared at file scope
+                body = _at_file_scope(item[3])
                 if _MAKES_DECLARATIONS.search(body) or "{" in body and not heads.isdisjoint(_WORD.findall(body)):
                     makers.add(item[1])
                 for word in _WORD.findall(body):
@@ -192,6 +193,23 @@ def _mark_callers(files):
                 item[4] |= OPAQUE
             if not pragmas.isdisjoint(called):
                 item[4] |= EAGER
+
+
+def _at_file_scope(body):
+    """What of a macro's body may stand at file scope: functions' bodies, and what begins with a statement, do not."""
+    kept, depth, start = [], 0, 0
+    for match in _BRACE.finditer(body):
+        if match.group() == "{":
+            if depth == 0:
+                head = body[start : match.start()]
+            depth += 1
+        elif depth:
+            depth -= 1
+            if depth == 0:
+                is_function = head.rstrip().endswith(")") and not _MAKES_DECLARATIONS.search(head + "{")
+                kept.append(head + ";" if is_function else body[start : match.end()])
+                start = match.end()
+    return _STATEMENTS.split("".join(kept) + body[start:], 1)[0]
 
 
 def _with_callers(names, callers):
