@@ -163,6 +163,27 @@ def test_every_entry_of_the_metadata_is_documented(tmp_path):
     assert set(re.findall(r"^\| `(\w+)`", page, re.M)) == set(made["$METADATA"])
 
 
+def test_what_depends_on_a_compiler_that_nothing_names_is_left_out(tmp_path):
+    package = header_trees.package(tmp_path)
+    header = next(Path(tmp_path).rglob("include/linux/sched.h"))
+    header.write_text(header.read_text() + """
+        #if __GNUC__ < 9
+        #define PADDING char padding[8];
+        #else
+        #define PADDING
+        #endif
+        struct depends { PADDING int a; };
+        struct does_not { char b; int a; };
+    """)
+    pre_ast = build_pre_ast(package)
+    unnamed = KernelConfig.parse(header_trees.CONFIG.replace("CONFIG_CC_IS_GCC=y\n", ""), "config")
+    profile = make_profile(pre_ast, unnamed, None, "depends,does_not")
+    assert "depends on the compiler's version" in profile["$METADATA"]["left_out"]["depends"]
+    assert profile["$STRUCTS"].keys() == {"does_not"}
+    banner = "Linux version 6.1.7 (gcc-8 (Debian 8.3.0-6) 8.3.0) #1 SMP"
+    assert make_profile(pre_ast, unnamed, None, "depends", banner=banner)["$STRUCTS"]["depends"][0] == 12
+
+
 def test_what_is_assumed_and_what_is_not_known_is_said_too(tmp_path):
     config = header_trees.CONFIG.replace("CONFIG_CC_IS_GCC=y\n", "")
     metadata = make_profile(build_pre_ast(header_trees.package(tmp_path)), KernelConfig.parse(config, "config"))["$METADATA"]

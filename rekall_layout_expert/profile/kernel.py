@@ -24,8 +24,9 @@ from rekall_layout_expert.record_layout.clang import LAYOUTS
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
 _CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
-# Kernels whose config does not name their compiler (before 4.18) were built with about this one.
-_OLD_COMPILER = (4, 9, 4)
+# What a config that does not name its compiler (before 4.18) may have been built with; the first is the likeliest.
+_OLD_COMPILERS = ((4, 9, 4), (4, 4, 7), (7, 3, 0))
+_COMPILERS = ((12, 2, 0), (8, 3, 0))
 _COMPILER_IN_CONFIG = (4, 18)
 # What the config turns on of clang (scripts/Makefile.kasan and its like), as __has_feature tells it.
 _FEATURES = (
@@ -73,7 +74,8 @@ class Kernel:
     """The types of one kernel.
 
     pre_ast: a PreAst; config: a KernelConfig; compiler: the Compiler that the kernel's banner names, for a config that names
-    none; symbols: its Symbols, where they are known.  Attributes: unit (the walked TranslationUnit), scope, layouts, notes
+    none; assumed: the version of GCC to assume where neither does; symbols: its Symbols, where they are known.  Attributes:
+    compiler, other_compilers (versions of GCC that may be the kernel's as well, where nothing names it), unit (the walked TranslationUnit), scope, layouts, notes
     (sentences about what was assumed).
     Raises LayoutExpertError where the two do not fit each other.
     """
@@ -81,14 +83,15 @@ class Kernel:
     translation_unit = TranslationUnit
     scope_of = Scope
 
-    def __init__(self, pre_ast, config, spelling=False, randstruct_seed=None, compiler=None, symbols=None):
+    def __init__(self, pre_ast, config, spelling=False, randstruct_seed=None, compiler=None, symbols=None, assumed=None):
         check_fit(pre_ast, config)
         self.pre_ast = pre_ast
         self.config = config
         self.notes = []
         self._options = pre_ast.header["options"]
         found = config.compiler or compiler
-        self.compiler = self._compiler(found)
+        self.other_compilers = ()
+        self.compiler = self._compiler(found, assumed)
         self._probed = probed_macros(self._options["passed"], config, found, symbols)
         self._randstruct, notes = randstruct_of(
             config, _version_numbers(pre_ast.header["version"]), pre_ast.header.get("randstruct", {}), randstruct_seed
@@ -133,10 +136,12 @@ class Kernel:
             headers, self.compiler, root, defines, self.pre_ast.header["forced"], self._unknown, spelling
         )
 
-    def _compiler(self, found):
+    def _compiler(self, found, assumed):
         version = _version_numbers(self.pre_ast.header["version"])
         if found is None:
-            compiler = _OLD_COMPILER if version < _COMPILER_IN_CONFIG else (12, 2, 0)
+            likely, *others = _OLD_COMPILERS if version < _COMPILER_IN_CONFIG else _COMPILERS
+            compiler = assumed or likely
+            self.other_compilers = tuple(each for each in (likely, *others) if each != compiler)
             self.notes.append("the config does not name its compiler; gcc %d.%d.%d is assumed" % compiler)
         else:
             compiler = found.version

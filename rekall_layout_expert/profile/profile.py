@@ -53,20 +53,26 @@ def _profile(pre_ast, config, symbols, structs, stages, identity, randstruct_see
     stages.done("LOADED config%s" % (" and symbols" if symbols else ""))
     doubts = check_symbols(config, symbols) if symbols else []
     banner = identity["banner"]
-    kernel = Kernel(
-        pre_ast, config, randstruct_seed=read_seed(randstruct_seed) if randstruct_seed else None,
-        compiler=compiler_of(banner) if banner else None, symbols=symbols,
-    )  # fmt: skip
+    known = {
+        "randstruct_seed": read_seed(randstruct_seed) if randstruct_seed else None,
+        "compiler": compiler_of(banner) if banner else None,
+        "symbols": symbols,
+    }
+    kernel = Kernel(pre_ast, config, **known)
     kernel.notes += doubts
     stages.done("PREPROCESSED %d files" % len(kernel.unit.paths))
     kernel.read_types()
     stages.done("TRIMMED to %d of %d declarations" % (len(kernel.scope.index.all()), len(kernel.unit.declarations)))
     names = _selected(kernel, structs)
     stages.done("PARSED %d types" % len(names))
-    vtypes = Vtypes(kernel.layouts)
-    for name in names:
-        vtypes.add_named(name)
-    private = add_private_types(kernel, None if structs == "all" else names, vtypes, pointed_to=structs == "rekall")
+    vtypes, private = _vtypes(kernel, names, structs)
+    for assumed in kernel.other_compilers:
+        try:
+            other = Kernel(pre_ast, config, assumed=assumed, **known)
+        except LayoutExpertError:
+            continue  # these headers refuse that compiler, so it was another
+        other.read_types()
+        _leave_out_differences(vtypes, _vtypes(other, names, structs)[0])
     constants = _constants(symbols) if symbols else {}
     offer_rekall_names(vtypes.structs, constants)
     if structs == "all":
@@ -86,6 +92,21 @@ def _profile(pre_ast, config, symbols, structs, stages, identity, randstruct_see
         "$CONFIG": config.values,
         "$LAYOUT_EXPERT": {},  # where our plugin is installed, its classes go with the profile
     }
+
+
+def _vtypes(kernel, names, structs):
+    """(Vtypes of the types of those names, {name of a private one: its file})."""
+    vtypes = Vtypes(kernel.layouts)
+    for name in names:
+        vtypes.add_named(name)
+    return vtypes, add_private_types(kernel, None if structs == "all" else names, vtypes, structs == "rekall")
+
+
+def _leave_out_differences(vtypes, others):
+    """Takes out what another compiler, which may be the kernel's as well, makes otherwise."""
+    for name in [name for name, layout in vtypes.structs.items() if others.structs.get(name, layout) != layout]:
+        del vtypes.structs[name]
+        vtypes.left_out[name] = "it depends on the compiler's version, which nothing tells: give the kernel's banner"
 
 
 def _constants(symbols):
