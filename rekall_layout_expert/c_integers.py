@@ -6,13 +6,13 @@ tuples; the arithmetic folds them as GCC does: wrapping in the width of the type
 conversions say so.
 
 A tree is one of
-    ("number", text)  ("char", text)  ("name", identifier)  ("string", text)
+    ("number", text)  ("char", text)  ("name", identifier)  ("string", [text])
     ("unary", operator, tree)  ("binary", operator, tree, tree)  ("conditional", tree, tree | None, tree)
     ("cast", type, tree)  ("sizeof", type)  ("sizeof-expression", tree)  ("alignof", type)  ("alignof-expression", tree)
     ("least-alignof", type)  ("least-alignof-expression", tree)
     ("call", tree, [tree])  ("member", tree, name)  ("arrow", tree, name)  ("index", tree, tree)
     ("offsetof", type, designator tree)  ("types-compatible", type, type)  ("choose", tree, tree, tree)
-    ("comma", tree, tree)  ("compound", type)  ("generic", tree, [(type | None, tree)])  ("opaque", reason)
+    ("comma", tree, tree)  ("compound", type, [token])  ("generic", tree, [(type | None, tree)])  ("opaque", reason)
 where a type is whatever the reader's `type_names` hook made of the tokens.
 
 A value is (integer, width in bits, unsigned?).
@@ -121,8 +121,9 @@ class ExpressionReader:
             if type_ is not None and self.tokens[end : end + 1] == [")"]:
                 self.position = end + 1
                 if self._peek() == "{":
+                    start = self.position + 1
                     self._skip_group()
-                    return self._postfix(("compound", type_))
+                    return self._postfix(("compound", type_, self.tokens[start : self.position - 1]))
                 return ("cast", type_, self._unary())
         if token == "__extension__":
             self.position += 1
@@ -184,12 +185,13 @@ class ExpressionReader:
         if token[-1] == "'":
             return ("char", token)
         if token[-1] == '"':
-            is_spelled = token.__class__ is not Unspelled
+            pieces = [token]
             while self._peek()[-1:] == '"':
-                is_spelled &= self._peek().__class__ is not Unspelled
-                token = token[:-1] + self._peek()[1:]
+                pieces.append(self._peek())
                 self.position += 1
-            return ("string", token) if is_spelled else ("opaque", "the length of a stringified text")
+            if any(piece.__class__ is Unspelled for piece in pieces):
+                return ("opaque", "the length of a stringified text")
+            return ("string", pieces)
         if is_identifier(token):
             return ("name", token)
         raise NotConstant("unexpected '%s' in '%s'" % (token, " ".join(self.tokens)))

@@ -30,7 +30,7 @@ def shuffled_layout(randstruct, source, defines=None, include_paths=(), target="
     unit = TranslationUnit(headers, compiler, headers.MAIN, defines)
     scope = Scope(DeclarationIndex(unit, all_opaque=True), unit.expand)
     scope.read_all()
-    vtypes = Vtypes(LAYOUTS[compiler.name](scope, abi, randstruct))
+    vtypes = Vtypes(LAYOUTS[compiler.name](scope, abi, randstruct, compiler.version))
     for name in names if names is not None else scope.record_names():
         vtypes.add_named(name)
     return vtypes.structs

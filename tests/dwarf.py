@@ -62,9 +62,21 @@ class CompilerRefused(Exception):
     """The compiler does not take this text; str() is its message."""
 
 
-def run_gcc(arguments: Sequence[str], text: str, target: str = "x86_64") -> str:
+def command(target: str, version: Optional[int] = None) -> Tuple[str, ...]:
+    """How gcc is called for the target; version: a major one, default what is simply called gcc."""
+    program, *options = COMPILERS[target]
+    return (program if version is None else f"{program}-{version}", *options)
+
+
+@functools.lru_cache(maxsize=None)
+def versions(target: str) -> Tuple[int, ...]:
+    """The major versions of gcc for the target that go by their own name here and compile."""
+    return tuple(version for version in range(8, 30) if can_compile(target, version))
+
+
+def run_gcc(arguments: Sequence[str], text: str, target: str = "x86_64", version: Optional[int] = None) -> str:
     """What `gcc ARGUMENTS -` for the target writes to its standard output, given the text as C."""
-    done = subprocess.run([*COMPILERS[target], *arguments, "-x", "c", "-"], input=text, text=True,
+    done = subprocess.run([*command(target, version), *arguments, "-x", "c", "-"], input=text, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if done.returncode:
         raise CompilerRefused(done.stderr)
@@ -72,18 +84,19 @@ def run_gcc(arguments: Sequence[str], text: str, target: str = "x86_64") -> str:
 
 
 @functools.lru_cache(maxsize=None)
-def can_compile(target: str) -> bool:
+def can_compile(target: str, version: Optional[int] = None) -> bool:
     """Whether this machine has a compiler for the target."""
     try:
-        compile_records("", target)
+        compile_records("", target, version=version)
     except (OSError, CompilerRefused):
         return False
     return True
 
 
-def compile_records(text: str, target: str = "x86_64", options: Sequence[str] = ()) -> Records:
-    """The records that C text defines, as gcc lays them out. options: further ones for gcc."""
-    with _compiled(text, target, options) as path:
+def compile_records(text: str, target: str = "x86_64", options: Sequence[str] = (),
+                    version: Optional[int] = None) -> Records:
+    """The records that C text defines, as gcc lays them out. options: further ones for gcc; version: see command."""
+    with _compiled(text, target, options, version) as path:
         return read_records(path)
 
 
@@ -103,12 +116,13 @@ def compile_types(text: str, target: str = "x86_64") -> Dict[str, Dict[str, obje
 
 
 @contextlib.contextmanager
-def _compiled(text: str, target: str, options: Sequence[str] = ()):
+def _compiled(text: str, target: str, options: Sequence[str] = (), version: Optional[int] = None):
     """The path of an object file with debug information of all types."""
     with tempfile.TemporaryDirectory(prefix="layout-expert-") as directory:
         path = os.path.join(directory, "unit.o")
         kind = LINKING if target in LINKED else ("-c",)
-        run_gcc(["-w", "-g", "-fno-eliminate-unused-debug-types", *kind, *options, "-o", path], text, target)
+        run_gcc(["-w", "-g", "-fno-eliminate-unused-debug-types", *kind, *options, "-o", path], text, target,
+                version)
         yield path
 
 

@@ -72,6 +72,7 @@ _FURTHER_FLOATS = {"x86_64": _QUADS + _DECIMALS + ("__float128",), "i386": _QUAD
                    "arm64": _QUADS, "s390": _QUADS + _DECIMALS, "riscv": _QUADS, "mips64": _QUADS,
                    "powerpc": _QUADS + _DECIMALS + ("__float128",), "powerpc64be": _DECIMALS, "powerpc32": _DECIMALS}
 
+_HALVES = {target: ("_Float16",) for target in ("x86_64", "arm64")}
 _MODES = (("int", ("QI", "HI", "SI", "DI", "__byte__", "__word__", "__pointer__")),
           ("unsigned", ("QI", "HI", "SI", "DI", "byte", "word", "__pointer__")),
           ("float", ("SF", "DF", "XF", "TF")), ("_Complex double", ("SC", "DC", "XC")))
@@ -81,6 +82,10 @@ _ALIGNMENTS = ("aligned(8)", "aligned(1)", "aligned(2)", "aligned(4)", "aligned(
                "aligned", "__aligned__", "aligned(sizeof(long))", "aligned(__alignof__(long long))", "aligned(1 << 3)",
                "__aligned__(sizeof(double))", "aligned(2 * sizeof(int))")
 _NEUTRAL = ("unused", "__deprecated__", "may_alias", "", "__deprecated__(\"old\")", "__nonstring__")
+_FIXED = ("unsigned char", "short", "long long", "int", "unsigned", "signed char", "unsigned long")
+_FIXED_BITS = {"unsigned char": 8, "signed char": 8, "short": 16, "long long": 64, "unsigned long": 0}
+# In a string literal: one byte each, whatever follows.
+_CHARACTERS = ("z", "\\n", "\\\\", "\\x41", "\\101", "\\\"", "\\0", "%")
 
 
 @functools.lru_cache(maxsize=None)
@@ -89,19 +94,32 @@ def _below(count: int):
 
 
 @st.composite
-def translation_units(draw, target: str = "x86_64", definitions: int = 12) -> Unit:
-    """Units of up to that many top-level record definitions, and what they need."""
-    writer = _Writer(draw, target)
-    for _ in range(definitions):
-        writer.top_level()
+def translation_units(draw, target: str = "x86_64", definitions: int = 12, gcc: int = 12) -> Unit:
+    """Units of about that many top-level record definitions, and what they need. gcc: its major version."""
+    writer = _Writer(draw, target, gcc)
+    for _ in range(2 * definitions):
+        if not draw(_definition(writer, 2 * definitions)):
+            break
     return Unit(PRELUDE + "\n".join(writer.lines) + "\n", writer.constructs)
+
+
+@st.composite
+def _definition(draw, writer, average: int) -> bool:
+    """Whether one more was written: together one span of choices, which hypothesis can take out as a whole."""
+    more = draw(_below(average + 1)) != 0
+    if more:
+        writer.top_level()
+    return more
 
 
 class _Writer:
     """Writes one unit. A method named after a construct returns the construct's text."""
 
-    def __init__(self, draw, target: str):
+    def __init__(self, draw, target: str, gcc: int = 12):
         self.draw = draw
+        self.gcc = gcc
+        self.standard_attributes = gcc >= 10  # [[gnu::...]]
+        self.bit_ints = gcc >= 14 and target in ("x86_64", "i386", "arm64")
         self.long_bits = 32 if target in ILP32 else 64
         self.lines: List[str] = []
         self.constructs: Counter = Counter()
@@ -109,6 +127,8 @@ class _Writer:
         self.integers = [_Type(text, bits=bits or self.long_bits)
                          for text, bits in _INTEGERS + (_INTEGERS_64 if self.long_bits == 64 else ())]
         self.floats = _FLOATS + _FURTHER_FLOATS.get(target, ())
+        if gcc >= 12:
+            self.floats += _HALVES.get(target, ())
         self.modes = _MODES if target in ("x86_64", "i386") else _MODES[:2]
         self.typedefs: List[_Type] = []
         self.records: List[_Type] = []
@@ -140,7 +160,7 @@ class _Writer:
 
     def number(self, value: int, depth: int = 2) -> str:
         """A constant expression of this value, which is not negative."""
-        kind = self.draw(_below(24)) if depth else 0
+        kind = self.draw(_below(30)) if depth else 0
         inner = depth - 1
         if kind > 3:
             self.note("constant expression")
@@ -186,7 +206,40 @@ class _Writer:
             return f"({name} + {value - known})" if value >= known else f"({name} - {known - value})"
         if kind == 23:
             return f"sizeof(struct {{ char c[{self.number(value, inner)}]; }})"
+        if kind == 24:
+            self.note("builtin function of the compiler")
+            return self.pick((f"__builtin_bswap32({value}u << 24)" if value < 256 else str(value),
+                              f"(__builtin_ffs(1 << 3) - 4 + {self.number(value, inner)})",
+                              f"(__builtin_clrsb({value}) - {31 - value.bit_length()} + {value})",
+                              f"(__builtin_popcountl(~0UL) / (8 * sizeof(long)) * {self.number(value, inner)})"))
+        if kind == 25 and 0 < value < 20:
+            self.note("sizeof a string")
+            return self.string(value - 1)
+        if kind == 26 and value:
+            self.note("sizeof a compound literal")
+            return self.pick((f"sizeof((char[{self.number(value, inner)}]){{ 0 }})",
+                              f"(sizeof((char[]){{ {', '.join('1' * min(value, 9))} }}) + {value - min(value, 9)})",
+                              f"sizeof((struct {{ char c[{value}]; }}){{ }})"))
+        if kind == 27:
+            self.note("offsetof with nested designators")
+            return (f"(__builtin_offsetof(struct {{ struct {{ char c[{value + 3}]; }} a[2]; }}, "
+                    f"a[1].c[{self.number(value, inner)}]) - {value + 3})")
+        if kind == 28:
+            self.note("floating constant expression")
+            return self.pick((f"(int){value}.75", f"(unsigned){value}e0", f"(long)({value}.)"))
+        if kind == 29:
+            self.note("overflow")
+            return self.pick((f"({value} + (0u - 1 > 0) - 1)",
+                              f"({value} + ((signed char)200 < 0) - 1)", f"({value}ull << 60 >> 60)" if value < 16 else
+                              f"({value}u << 8 >> 8)", f"({value} + (-1 >> 1) + 1)", f"({value} + (char)-1 - (char)-1)"))
         return (str(value), f"0x{value:X}", f"{value}UL", f"({value})")[kind % 4]
+
+    def string(self, length: int) -> str:
+        """sizeof a string literal of that many characters, in one piece or two."""
+        characters = [self.pick(_CHARACTERS) for _ in range(length)]
+        cut = self.draw(_below(length + 1))
+        pieces = ["".join(characters[:cut]), "".join(characters[cut:])]
+        return "sizeof(" + " ".join(f'"{piece}"' for piece in pieces) + ")"
 
     def length(self, most: int) -> str:
         """An array's length, from 0 (seldom) to about most."""
@@ -251,6 +304,10 @@ class _Writer:
         kind = self.draw(_below(12))
         if kind < 6:
             return self.pick(self.integers)
+        if kind == 6 and self.bit_ints and self.chance(2):
+            self.note("_BitInt")
+            width = 2 + self.draw(_below(140))
+            return _Type(self.pick((f"_BitInt({width})", f"unsigned _BitInt({width})", f"_BitInt({width}) const")), bits=min(width, 60))
         if kind == 6:
             self.note("floating, complex or decimal type")
             return _Type(self.pick(self.floats))
@@ -271,7 +328,7 @@ class _Writer:
 
     def typeof(self) -> _Type:
         self.note("typeof")
-        keyword = self.pick(("typeof", "__typeof__", "__typeof"))
+        keyword = self.pick(("typeof", "__typeof__", "__typeof") + ("__typeof_unqual__",) * (self.gcc >= 14))
         kind = self.draw(_below(5))
         if kind == 0:
             return _Type(f"{keyword}(1)")
@@ -427,10 +484,10 @@ class _Writer:
         after = self.maybe_attribute(6, "attribute after a declarator")
         extension = "__extension__ " if self.chance(16) else ""
         if self.chance(16):
-            # Of integers only: of other types gcc has its moods. Of a packed enum it drops the attribute, and
-            # __builtin_va_list it changes for good.
             self.note("attribute in parentheses")
-            return f"{extension}{self.pick(self.integers).text} ({self.attribute()} {name});"
+            return f"{extension}{self.modifiable(base)} ({self.attribute()} {name});"
+        if self.standard_attributes and self.chance(12):
+            return extension + self.standard_attribute(base, name)
         if self.chance(16):
             self.note("attribute after *")
             return f"{extension}{base.text} *{self.attribute()} {name};"
@@ -438,6 +495,27 @@ class _Writer:
         if owner:
             self.measured.append((owner, name))
         return f"{extension}{before}{before and ' '}{base.text}{after_type} {declarator}{after};"
+
+    def standard_attribute(self, base: _Type, name: str) -> str:
+        """A member with [[gnu::...]] somewhere."""
+        self.note("[[gnu::...]]")
+        inside = self.pick(("packed", "__packed__", f"aligned({self.pick(('8', '2', '32'))})", "aligned", "unused"))
+        text = self.pick((f"[[gnu::{inside}]]", f"[[__gnu__::{inside}, deprecated]]", f"[[maybe_unused]] [[gnu::{inside}]]"))
+        kind = self.draw(_below(4))
+        if kind == 0:
+            return f"{text} {base.text} {name};"
+        if kind == 1:
+            return f"{base.text} {name} {text};"
+        if kind == 2:
+            return f"{base.text} *{text} {name};"
+        return f"{self.modifiable(base)} {text} {name};"
+
+    def modifiable(self, base: _Type) -> str:
+        """What attributes of the type itself may change: __builtin_va_list would stay changed for all that follows, and
+        a record that only a typedef names loses that name in the debug information."""
+        if base.kind != "object" or base.level and base.text.startswith("t"):
+            base = self.pick(self.integers)
+        return base.text
 
     def bit_fields(self) -> str:
         """One to three bit-fields of one type, named, unnamed or of no width."""
@@ -494,8 +572,11 @@ class _Writer:
 
     def record_attributes(self) -> Tuple[str, str]:
         """Attributes before the tag and after the closing brace."""
-        return (self.maybe_attribute(6, "attribute before the tag"),
-                self.maybe_attribute(4, "attribute after the closing brace"))
+        head = self.maybe_attribute(6, "attribute before the tag")
+        if not head and self.standard_attributes and self.chance(12):
+            self.note("[[gnu::...]] before the tag")
+            head = self.pick((" [[gnu::packed]]", " [[gnu::aligned(8), gnu::packed]]", " [[gnu::aligned]]"))
+        return head, self.maybe_attribute(4, "attribute after the closing brace")
 
     def struct_group(self, depth: int, indent: str) -> List[str]:
         self.note("struct_group")
@@ -518,6 +599,8 @@ class _Writer:
 
     def enumeration(self, tag: str) -> Tuple[str, int]:
         """An enum specifier with its list, and the widest bit-field it may have."""
+        if self.gcc >= 13 and self.chance(3):
+            return self.fixed_enumeration(tag)
         packed = self.chance(3)
         entries, bits, following = [], 8 if packed else 32, 0
         negative = large = False
@@ -541,6 +624,11 @@ class _Writer:
                 following = 1 << (33 + self.draw(_below(29)))
                 entries.append(f"{name} = {following}ULL")
                 self.note("enumerator above UINT_MAX")
+            elif entries and self.chance(2):
+                self.note("enumerator that measures one before it")
+                before = entries[-1].split()[0]
+                following = 1000  # it depends
+                entries.append(f"{name} = sizeof({before})" + self.pick((" * 8 / 4", "", " + 1", f" + (1 ? {before} : 0) * 0")))
             else:
                 entries.append(f"{name} __attribute__((deprecated))")
             large = large or following > 0xffffffff or (following >= 0x7fffffff and negative)
@@ -549,13 +637,28 @@ class _Writer:
             following += 1
         if large and not packed:
             bits = 64
-        attribute = " " + self.pick(("__attribute__((packed))", "__packed")) if packed else ""
+        attribute = " " + self.pick(("__attribute__((packed))", "__packed", "__attribute__((packed, aligned(4)))",
+                                     "__attribute__((packed)) __attribute__((aligned))")) if packed else ""
+        if not packed and self.chance(6):
+            self.note("aligned enum")
+            attribute = " " + self.pick(("__attribute__((aligned(16)))", "__attribute__((aligned(8), packed))"))
         if packed:
             self.note("packed enum")
         comma = "," if self.chance(3) else ""
         if self.chance(2):
             return f"enum{attribute}{tag} {{ {', '.join(entries)}{comma} }}", bits
         return f"enum{tag} {{ {', '.join(entries)}{comma} }}{attribute}", bits
+
+    def fixed_enumeration(self, tag: str) -> Tuple[str, int]:
+        self.note("enum with an underlying type")
+        underlying = self.pick(_FIXED)
+        names = [self.name("E") for _ in range(1 + self.draw(_below(3)))]
+        known = self.draw(_below(90))
+        entries = [f"{names[0]} = {self.number(known)}"] + names[1:]
+        self.enumerators += [(name, known + index) for index, name in enumerate(names)]
+        if self.chance(3):
+            entries.append(f"{self.name('E')} = sizeof({names[0]})")
+        return f"enum{tag} : {underlying} {{ {', '.join(entries)} }}", _FIXED_BITS.get(underlying, 32) or self.long_bits
 
     def typedef(self) -> str:
         """A typedef of any kind; known only once it is written, as it must not use itself."""

@@ -15,12 +15,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
 
 from comparison import Comparison, of_profile
 from dwarf import can_compile, compile_records, compile_types
-from random_c import translation_units
+from random_c import PRELUDE, translation_units
 from rekall_layout_expert import layout
+from rekall_layout_expert.record_layout.layouts import Placement
 
 TARGETS = ("x86_64", "i386")
 SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrandbits(32))
@@ -76,6 +77,20 @@ def test_random_records(target, examples, fewest, capsys):
         print(f"\n{target}: {counts['records']} random records with {counts['members']} members of "
               f"{len(constructs)} constructs agree with gcc, none left out; LAYOUT_EXPERT_SEED={SEED}")
     assert counts["records"] >= fewest
+
+
+def test_a_difference_shrinks_to_one_small_struct(monkeypatch):
+    """What hypothesis prints of a wrong rule can be read: here bit-fields may cross any unit of their type."""
+    def differs(unit):
+        right = layout(unit.text)
+        with monkeypatch.context() as patch:
+            patch.setattr(Placement, "_spans_too_much", lambda *_: False)
+            return layout(unit.text) != right
+
+    unit = find(translation_units(definitions=2), differs, random=random.Random(SEED),
+                settings=settings(max_examples=1000, deadline=None, database=None, suppress_health_check=list(HealthCheck)))
+    text = unit.text[len(PRELUDE):]
+    assert text.count("{") <= 4 and text.count(":") <= 4 and len(text) < 250, text
 
 
 NATIVE = {"bool": ("bool", 1), "char": ("signed", 1), "unsigned char": ("unsigned", 1), "signed byte": ("signed", 1),
@@ -149,7 +164,7 @@ class Rule:
         for line in self.text.split("\n"):
             code, _, comment = line.partition("  // ")
             if comment.startswith("size "):
-                record = re.search(r"(?:struct|union)\s+(?:__attribute__\S+\s+)?(\w+)", code).group(1)
+                record = re.search(r"(?:struct|union)\s+(?:(?:__attribute__|\[\[)\S+\s+)?(\w+)", code).group(1)
                 yield record, set(), comment[len("size "):]
             elif "0x" in comment:
                 for item in comment.split("; "):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from comparison import Comparison, of_profile
-from dwarf import COMPILERS, can_compile, compile_records
+from dwarf import COMPILERS, can_compile, compile_records, versions
 from random_c import ILP32, translation_units
 from rekall_layout_expert import layout
 from test_record_layout_against_gcc import is_beyond_vtypes
@@ -20,25 +20,41 @@ BIG_ENDIAN = ("arm64be", "armbe", "mips", "mips64", "powerpc32", "powerpc64be", 
 NOT_OF_THE_TEXT = ("__va_list", "__va_list_tag")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("target", sorted(COMPILERS.keys() - {"x86_64", "i386"}))
-def test_random_records(target):
-    if not can_compile(target):
-        pytest.skip("no gcc here compiles for " + target)
+def check(target, examples, definitions, version=None):
+    """Random records of gcc's version, default the one that is simply called gcc (as 12 lays them out)."""
+    if not can_compile(target, version):
+        pytest.skip("no such gcc here compiles for " + target)
+    number = version or 12
 
     @seed(SEED)
-    @settings(max_examples=4, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+    @settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck),
               phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False)
-    @given(translation_units(target, definitions=30))
+    @given(translation_units(target, definitions, number))
     def agrees(unit):
-        truth = {name: [record] for name, record in compile_records(unit.text, target).items()
+        truth = {name: [record] for name, record in compile_records(unit.text, target, version=version).items()
                  if name not in NOT_OF_THE_TEXT}
-        ours = of_profile({"$STRUCTS": layout(unit.text, target=target)}, 4 if target in ILP32 else 8,
-                          target in BIG_ENDIAN)
+        ours = of_profile({"$STRUCTS": layout(unit.text, target=target, compiler=f"gcc {number}.1.0")},
+                          4 if target in ILP32 else 8, target in BIG_ENDIAN)
         wrong = [difference for difference in Comparison(ours, truth).wrong if not is_beyond_vtypes(difference)]
         assert not wrong and not truth.keys() - ours.keys(), f"{target}, LAYOUT_EXPERT_SEED={SEED}\n{unit.text}"
 
     agrees()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", sorted(COMPILERS.keys() - {"x86_64", "i386"}))
+def test_random_records(target):
+    check(target, 4, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", sorted(COMPILERS))
+def test_random_records_of_every_version_of_gcc_that_is_here(target):
+    """They differ in the types of enumerators (13), and newer ones know more: enum e : type (13), _BitInt (14)."""
+    if not versions(target):
+        pytest.skip("no gcc here goes by its version for " + target)
+    for version in versions(target):
+        check(target, 4, 30, version)
 
 
 @pytest.mark.parametrize("target", ["arm", "arm64"])

@@ -17,6 +17,7 @@ from rekall_layout_expert.parser.types import (
     Enum,
     Field,
     Function,
+    Modified,
     Named,
     Pointer,
     Record,
@@ -25,7 +26,7 @@ from rekall_layout_expert.parser.types import (
 
 LAYOUT_ATTRIBUTES = frozenset((
     "packed", "aligned", "alignas", "mode", "vector_size", "ms_struct", "gcc_struct", "scalar_storage_order",
-    "warn_if_not_aligned", "randomize_layout", "no_randomize_layout", "btf_ignore",
+    "randomize_layout", "no_randomize_layout", "btf_ignore",
 ))  # fmt: skip
 
 # Those that make another type of the type they are applied to.
@@ -76,6 +77,7 @@ class Parser:
         self.ms_extensions = ms_extensions
         self._is_qualified = False  # what the current declaration declares
         self._defined = []  # records and enumerations of the current declaration
+        self._of_name = []  # standard attributes right behind the name that is being declared
 
     # translation-unit: { external-declaration }
     def external_declarations(self):
@@ -122,6 +124,8 @@ class Parser:
         while True:
             name, type_ = self._declarator(base)
             own = self._after_declarator()
+            if self._of_name:
+                own = self._taken_of_name() + own
             if self._peek() == "{" and isinstance(type_, Function):
                 self._skip_group()
                 return
@@ -149,6 +153,7 @@ class Parser:
         is_typedef = False
         atomic = False
         attributes = []
+        modifying = []
         while self.position < self.end:
             token = tokens[self.position]
             if token in _BASE_WORDS:
@@ -187,11 +192,26 @@ class Parser:
             elif token == "_Alignas" or token == "alignas" and self._peek(1) == "(":
                 self.position += 1
                 attributes.append(("alignas", self._group()))
+            elif token == "_BitInt":
+                if type_ is not None and words is None:
+                    break
+                self.position += 1
+                width = self._group()
+                if len(width) != 1 or not width[0].isdigit():
+                    raise SyntaxProblem("the width of _BitInt(%s) is not read" % " ".join(width))
+                words = (words or []) + ["_BitInt(%s)" % width[0]]
+                type_ = VOID
             elif token == "__auto_type":
                 raise self._problem("a type instead of __auto_type")
             elif type_ is None and is_identifier(token):
                 type_ = _KEYWORD_TYPES.get(token) or Named(str(token))
                 self.position += 1
+            elif token == "[" and self._peek(1) == "[":
+                # In front they belong to what is declared, behind a type specifier to the type (C23 6.7.1).
+                if type_ is None:
+                    attributes += self._standard_attributes()
+                else:
+                    modifying += self._standard_attributes()
             else:
                 break
         if words is not None:
@@ -202,6 +222,8 @@ class Parser:
             type_ = Base("int")
         if atomic:
             type_ = Atomic(type_)
+        if modifying:
+            type_ = Modified(type_, modifying)
         return type_, is_typedef, attributes
 
     def _base(self, words):
@@ -217,6 +239,9 @@ class Parser:
         attributes = self._attributes()
         tag = None
         token = self._peek()
+        if token == "[":
+            attributes = self._standard_attributes() + self._attributes()
+            token = self._peek()
         if token and is_identifier(token) and token not in _ATTRIBUTE:
             tag = str(token)
             self.position += 1
@@ -262,11 +287,13 @@ class Parser:
             if token in _STATIC_ASSERT:
                 self._skip_to_semicolon()
                 continue
+            leading = self._standard_attributes() if token == "[" else []
             base, _, attributes = self._specifiers()
             if self._accept(";") or self._peek() == "}":
                 if self._is_anonymous_member(base):
-                    fields.append(Field(None, base, None, attributes))
+                    fields.append(Field(None, base, None, attributes))  # GCC drops the leading ones
                 continue
+            attributes = leading + attributes if leading else attributes
             while True:
                 fields.append(self._member_declarator(base, attributes))
                 if self._accept(";"):
@@ -277,6 +304,8 @@ class Parser:
                 attributes = attributes + self._attributes()
 
     def _is_anonymous_member(self, type_):
+        if type_.__class__ is Modified:
+            type_ = type_.target
         if isinstance(type_, Record):
             return (type_.tag is None and type_.fields is not None) or self.ms_extensions
         if isinstance(type_, Named) and not self.scope.is_typedef(type_.name):
@@ -289,6 +318,8 @@ class Parser:
             name, type_ = None, base
         else:
             name, type_ = self._declarator(base)
+        if self._of_name:
+            attributes = attributes + self._taken_of_name()
         width = None
         if self._accept(":"):
             start = self.position
@@ -308,21 +339,27 @@ class Parser:
         attributes = self._attributes()
         tag = None
         token = self._peek()
+        if token == "[":
+            attributes = self._standard_attributes() + self._attributes()
+            token = self._peek()
         if token and is_identifier(token) and token not in _ATTRIBUTE:
             tag = str(token)
             self.position += 1
         after_tag = self.position
         more = self._attributes()
         underlying = None
-        if self._peek() == ":" and self._peek(1) in _BASE_WORDS:
+        if self._peek() == ":" and self._is_type(self._peek(1)):
             self.position += 1
             underlying = self._specifiers()[0]
         if self._peek() != "{":
             if tag is None:
                 raise self._problem("a tag")
+            enum = self.scope.tag("enum", tag)
             if underlying is None:
                 self.position = after_tag
-            return self.scope.tag("enum", tag)
+            else:
+                enum.underlying = underlying
+            return enum
         self.position += 1
         enum = self.scope.tag("enum", tag) if tag is not None else Enum(None)
         if enum.enumerators is not None:
@@ -333,6 +370,8 @@ class Parser:
             if not is_identifier(name):
                 raise self._problem("an enumerator")
             self.position += 1
+            if self.tokens[self.position] == "[":
+                self._standard_attributes()
             self._attributes()
             value = None
             if self._accept("="):
@@ -348,6 +387,12 @@ class Parser:
         self._defined.append(enum)
         self.scope.declare_enumerators(enum)
         return enum
+
+    def _is_type(self, token):
+        """Whether a type name starts there, and no width of a bit-field."""
+        if token in _BASE_WORDS or token in _QUALIFIERS or token in _TYPEOF:
+            return True
+        return bool(token) and is_identifier(token) and self.scope.is_typedef(token)
 
     # declarator: { * {qualifier | attribute} } ( identifier | ( declarator ) ) { [ count ] | ( parameters ) }
     def _declarator(self, type_, abstract=False):
@@ -368,7 +413,9 @@ class Parser:
                 # Inside a declarator they belong to the type so far (GCC's grokdeclarator, cdk_attrs).
                 found = self._attributes()
                 if found:
-                    type_ = Attributed(type_, found)
+                    type_ = Modified(type_, found)
+            elif token == "[" and self._peek(1) == "[" and type_.__class__ is Pointer:
+                type_ = Modified(type_, self._standard_attributes())
             else:
                 break
         name = None
@@ -381,10 +428,16 @@ class Parser:
         elif token and is_identifier(token) and token not in _ATTRIBUTE and token not in _ASM:
             name = str(token)
             self.position += 1
+            if self._peek() == "[" and self._peek(1) == "[":
+                self._of_name = self._standard_attributes()
         suffixes = []
         while self.position < self.end:
             token = tokens[self.position]
             if token == "[":
+                if self._peek(1) == "[":
+                    if self._standard_attributes():
+                        raise self._problem("no attribute of an array or a function")
+                    continue
                 suffixes.append(self._group())
             elif token == "(":
                 self._skip_group()
@@ -448,22 +501,47 @@ class Parser:
             content = self._group()
             if content[:1] != ["("]:
                 raise self._problem("'(('")
+            self._list_attributes(content[1 : matching(content, 0)], found)
+        return found
+
+    # standard-attributes: { [ [ [[prefix :] :] attribute {, …}] ] ] }        (C23 6.7.13)
+    def _standard_attributes(self):
+        """The same of [[gnu::…]]; the standard's own attributes change no layout."""
+        found = []
+        while self._peek() == "[" and self._peek(1) == "[":
+            content = self._group()
             content = content[1 : matching(content, 0)]
             index = 0
             while index < len(content):
-                name = content[index]
-                index += 1
-                if name == ",":
-                    continue
-                arguments = None
-                if index < len(content) and content[index] == "(":
-                    closing = matching(content, index)
-                    arguments = content[index + 1 : closing]
-                    index = closing + 1
-                if name.startswith("__") and name.endswith("__"):
-                    name = name[2:-2]
-                if name in LAYOUT_ATTRIBUTES:
-                    found.append((str(name), arguments))
+                start, index = index, index + 1
+                if content[index : index + 2] == [":", ":"]:
+                    index += 3
+                    if content[index : index + 1] == ["("]:
+                        index = matching(content, index) + 1
+                    if content[start].strip("_") == "gnu":
+                        self._list_attributes(content[start + 3 : index], found)
+        return found
+
+    @staticmethod
+    def _list_attributes(content, found):
+        index = 0
+        while index < len(content):
+            name = content[index]
+            index += 1
+            if name == ",":
+                continue
+            arguments = None
+            if index < len(content) and content[index] == "(":
+                closing = matching(content, index)
+                arguments = content[index + 1 : closing]
+                index = closing + 1
+            if name.startswith("__") and name.endswith("__"):
+                name = name[2:-2]
+            if name in LAYOUT_ATTRIBUTES:
+                found.append((str(name), arguments))
+
+    def _taken_of_name(self):
+        found, self._of_name = self._of_name, []
         return found
 
     # The walk has made every pack absolute: pack() or pack(number).
@@ -566,6 +644,8 @@ def _canonical(words):
         name = "unsigned __int128"
     elif rest == ["__int128_t"]:
         name = "__int128"
+    elif len(rest) == 1 and rest[0].startswith("_BitInt("):
+        name = ("unsigned " if unsigned else "") + rest[0]
     elif len(rest) == 1 and not longs and not unsigned:
         name = rest[0]
     elif rest:
@@ -587,6 +667,6 @@ def _is_arithmetic_type(words, rest, longs, unsigned, explicitly_signed):
         return longs <= 1 and not unsigned and not explicitly_signed and "int" not in words
     if rest == ["short"]:
         return not longs
-    if rest in (["char"], ["__int128"]):
+    if rest in (["char"], ["__int128"]) or rest and rest[0].startswith("_BitInt("):
         return not longs and "int" not in words
     return not rest or len(words) == 1

@@ -15,6 +15,10 @@ class Base:
     def __init__(self, name):
         self.name = name
 
+    @property
+    def is_bit_int(self):
+        return "_BitInt(" in self.name
+
 
 class Pointer:
     __slots__ = ("target",)
@@ -77,6 +81,12 @@ class Attributed:
         self.attributes = attributes
 
 
+class Modified(Attributed):
+    """A type that attributes inside a declarator modify: GCC gives them to the type, not to what is declared."""
+
+    __slots__ = ()
+
+
 class Field:
     """A member.
 
@@ -114,9 +124,9 @@ class Record:
 
 class Enum:
     """An enumeration.  enumerators: [(name, value tokens | None)], None while it is incomplete; underlying: the fixed
-    underlying type (C23), or None."""
+    underlying type (C23), or None; are_typed: its enumerators have its own type even where int holds them."""
 
-    __slots__ = ("tag", "enumerators", "attributes", "underlying", "values")
+    __slots__ = ("tag", "enumerators", "attributes", "underlying", "values", "are_typed")
 
     kind = "enum"
 
@@ -126,3 +136,4 @@ class Enum:
         self.attributes = []
         self.underlying = None
         self.values = None
+        self.are_typed = False

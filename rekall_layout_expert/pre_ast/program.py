@@ -44,6 +44,7 @@ _INCLUDE = re.compile(r'\s*(?:"([^"]*)"|<([^>]*)>)')
 _PIECE_TOKEN = re.compile(
     r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[^\W\d][\w$]*|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
 )
+_CALL = re.compile(r"[^\W\d]\w*\s*\(")
 _RECORD_KEYWORDS = ("struct", "union", "enum")
 _FUNCTION_KEYWORDS = frozenset(("static", "inline", "__inline", "__inline__", "__always_inline", "extern"))
 _OPEN = {"(": ")", "[": "]", "{": "}"}
@@ -262,7 +263,7 @@ class _Compiler:
                     outline.append(token)
                 brackets.append(kind)
             elif token in (")", "]", "}"):
-                kind = brackets.pop() if brackets else None
+                kind = brackets.pop() if brackets else self._join_to_opener(program)
                 if in_parentheses and token == ")":
                     in_parentheses -= 1
                 if not brackets:
@@ -289,7 +290,7 @@ class _Compiler:
                 if pending_record is not None:
                     if identifier and token not in C_KEYWORDS:
                         pending_record.append(token)
-                    elif not identifier:
+                    elif not identifier and brackets[-1:] != ["["]:  # struct [[gnu::packed]] tag
                         pending_record = None
                 if not brackets:
                     outline.append(token)
@@ -304,6 +305,18 @@ class _Compiler:
             after = token
         self.state = _State(tuple(brackets), tuple(outline), after)
         cut(len(text), ENDS if not brackets and after in (";", "}") and not outline else 0)
+
+    @staticmethod
+    def _join_to_opener(program):
+        """Makes one opaque declaration of the pieces since the macro call that opened what an unmatched bracket ends."""
+        for position in range(len(program) - 1, -1, -1):
+            if program[position][0] != TEXT:
+                return
+            if _CALL.match(program[position][2]):
+                program[position][4] |= OPAQUE
+                for item in program[position:]:
+                    item[4] &= ~ENDS
+                return
 
     @staticmethod
     def _brace_kind(outline, after):

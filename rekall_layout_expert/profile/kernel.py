@@ -127,7 +127,7 @@ class Kernel:
     def _types(self, unit):
         dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
         scope = self.scope_of(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
-        return scope, LAYOUTS[self.compiler.name](scope, self._abi, self._randstruct)
+        return scope, LAYOUTS[self.compiler.name](scope, self._abi, self._randstruct, self.compiler.version)
 
     def _walk(self, root, bounds, spelling=False, defines=()):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)

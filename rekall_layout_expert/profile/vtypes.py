@@ -230,7 +230,7 @@ class Vtypes:
     def _by_size(self, type_):
         """Bytes, for a type that Rekall has no name for."""
         measure = self.layouts.measure(type_)
-        if measure.integral and measure.size in _UNSIGNED_BY_BITS:
+        if measure.integral and measure.size in _UNSIGNED_BY_BITS and measure.integral[0] == measure.size:
             return [(_UNSIGNED_BY_BITS if measure.integral[1] else _SIGNED_BY_BITS)[measure.size]]
         return ["Array", {"count": measure.size // 8, "target": "unsigned char"}]
 

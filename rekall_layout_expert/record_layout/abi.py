@@ -36,9 +36,19 @@ class Abi:
         """
         return alignment
 
-    def vector_alignment(self, size):
-        """The alignment of a vector of that size."""
+    def vector_alignment(self, size, gcc):
+        """The alignment of a vector of that size for a version of GCC."""
         return size
+
+    def bit_int(self, width):
+        """(size, alignment) of _BitInt(width) (GCC: bitint_type_info), None where GCC 14 does not have it."""
+        if self.name not in _BIT_INT_LIMBS:
+            return None
+        limb, wide_limb = _BIT_INT_LIMBS[self.name]
+        for size in (8, 16, 32, 64):
+            if width <= size <= limb:
+                return size, size
+        return -(-width // wide_limb) * wide_limb, wide_limb
 
 
 class I386(Abi):
@@ -53,10 +63,19 @@ class Aapcs(Abi):
 
     anonymous_bit_fields_align = True
 
-    def vector_alignment(self, size):
+    def vector_alignment(self, size, gcc):
         return min(size, self.biggest)
 
 
+class RiscV(Abi):
+    """The RISC-V psABI: GCC has its limit for vectors since it knows the vector extension."""
+
+    def vector_alignment(self, size, gcc):
+        return min(size, self.biggest) if gcc >= (13,) else size
+
+
+# Up to the first a _BitInt is as wide as an integer type, from there on it is an array of the second.
+_BIT_INT_LIMBS = {"x86_64": (64, 64), "i386": (32, 32), "arm64": (64, 128)}
 _COMMON = {
     "void": (8, 8), "_Bool": (8, 8), "char": (8, 8), "signed char": (8, 8), "unsigned char": (8, 8),
     "short": (16, 16), "unsigned short": (16, 16), "int": (32, 32), "unsigned int": (32, 32),
@@ -113,8 +132,8 @@ _ABIS = {
     "arm": lambda: _ilp32(Aapcs, "arm", {"__bf16": (16, 16)}, 64, True),
     "armbe": lambda: _ilp32(Aapcs, "armbe", {"__bf16": (16, 16)}, 64, True, big_endian=True),
     "s390": _s390,
-    "riscv": lambda: _lp64(Abi, "riscv", _QUAD),
-    "riscv32": lambda: _ilp32(Abi, "riscv32", _QUAD, 128, True),
+    "riscv": lambda: _lp64(RiscV, "riscv", _QUAD),
+    "riscv32": lambda: _ilp32(RiscV, "riscv32", _QUAD, 128, True),
     "powerpc": lambda: _lp64(Abi, "powerpc", _PPC64LE),
     "powerpc64be": lambda: _lp64(Abi, "powerpc64be", _PPC, big_endian=True),
     "powerpc32": lambda: _ilp32(Abi, "powerpc32", _PPC, 128, True, (96, 32), True),

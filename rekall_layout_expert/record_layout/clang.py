@@ -17,6 +17,9 @@ _ATOMIC_WORDS = ("powerpc32", "mips", "mips32el")  # where nothing longer than a
 class ClangLayouts(Layouts):
     """Measures types as clang does."""
 
+    def __init__(self, scope, abi, randstruct=None, version=None):
+        super().__init__(scope, abi, randstruct)  # its enumerators are typed as those of GCC before 13
+
     def measure(self, type_):
         if isinstance(type_, Named):
             measure = self._typedefs.get(type_.name)

@@ -5,6 +5,8 @@ the target, with what GNU C adds: offsetof, addresses of members of a null point
 __builtin_choose_expr, __builtin_constant_p, and the arithmetic builtins.  Whatever has no certain value raises.
 """
 
+import re
+
 from rekall_layout_expert.c_integers import ExpressionReader, NotConstant, wrap
 from rekall_layout_expert.c_tokens import is_identifier
 from rekall_layout_expert.parser.declarations import _BASE_WORDS, _QUALIFIERS, _TYPEOF, Parser, SyntaxProblem
@@ -12,7 +14,7 @@ from rekall_layout_expert.parser.scope import NotKnown
 from rekall_layout_expert.parser.types import Array, Base, Enum, Function, Pointer, Record
 
 _TYPE_STARTS = _BASE_WORDS | _QUALIFIERS | frozenset(_TYPEOF) | {
-    "struct", "union", "enum", "_Atomic", "__attribute__", "__builtin_va_list", "_Alignas",
+    "struct", "union", "enum", "_Atomic", "__attribute__", "__builtin_va_list", "_Alignas", "_BitInt",
 }  # fmt: skip
 _OPERATORS = ("sizeof", "_Alignof", "__alignof__", "__alignof", "_Generic")
 
@@ -25,21 +27,23 @@ class Constants:
         self.scope = layouts.scope
         self.arithmetic = layouts.abi.arithmetic
         self.size_bits = layouts.abi.pointer[0]
-        self._unfinished = []  # {enumerator: value} of the enumerations that are being read, the innermost last
+        self._unfinished = []  # what `value` calls local of the enumerations being read, the innermost last
         self._trees = {}
 
-    def value(self, tokens, local=None):
-        """The value of an integer constant expression, an int.
+    def value(self, tokens, local=None, typed=False):
+        """The value of an integer constant expression, an int; with its type (value, bits, unsigned) if `typed`.
 
-        local: {enumerator: value} of an enumeration that is still being read.
+        local: of an enumeration that is still being read {enumerator: value, (value, bits, unsigned) if it is no int}.
         Raises NotConstant or NotKnown.
         """
         if len(tokens) == 1 and tokens[0][0].isdigit():
-            return self.arithmetic.number(tokens[0])[0]
+            number = self.arithmetic.number(tokens[0])
+            return number if typed else number[0]
         if local is not None:
             self._unfinished.append(local)
         try:
-            return self.fold(self.tree(tokens))[0]
+            number = self.fold(self.tree(tokens))
+            return number if typed else number[0]
         except RecursionError:
             raise NotConstant("the expression is nested too deeply") from None
         finally:
@@ -114,23 +118,15 @@ class Constants:
     def _fold_name(self, name):
         value = self._unfinished_enumerator(name)
         if value is not None:
-            return self._enumerator(value)
+            return value if value.__class__ is tuple else (value, self.arithmetic.int_bits, False)
         enum = self.scope.find_enumerator(name)
         if enum is None:
             raise NotConstant("the value of '%s' is not known" % name)
         bits, unsigned, _, _, values = self.layouts.enumeration(enum)
         value = values[name]
-        if -(1 << 31) <= value < 1 << 31:
+        if -(1 << 31) <= value < 1 << 31 and not enum.are_typed:
             return value, self.arithmetic.int_bits, False
         return value, bits, unsigned
-
-    def _enumerator(self, value):
-        if -(1 << 31) <= value < 1 << 31:
-            return value, self.arithmetic.int_bits, False
-        for bits, unsigned in ((32, True), (64, False), (64, True)):
-            if wrap(value, bits, unsigned) == value:
-                return value, bits, unsigned
-        raise NotConstant("the enumerator %d is too wide" % value)
 
     def _fold_unary(self, operator, operand):
         if operator == "&":
@@ -208,15 +204,36 @@ class Constants:
         if isinstance(resolved, Pointer):
             return wrap(self.fold(operand)[0], self.size_bits, True), self.size_bits, True
         integral = self.layouts.measure(type_).integral
-        if integral is None:
-            raise NotConstant("a cast to a type that is no integer")
+        if integral is None or isinstance(resolved, Base) and resolved.is_bit_int:
+            raise NotConstant("a cast to a type that is no integer of the usual ones")
         bits, unsigned = integral
-        if operand[0] == "number" and _floating_type(operand[1]):
-            value = int(float(operand[1].rstrip("fFlL")))
+        try:
+            value = self.fold(operand)[0]
+        except NotConstant as error:
+            value = int(self._real(operand, error))
             if wrap(value, bits, unsigned) != value:
-                raise NotConstant("a cast of %s, which does not fit" % operand[1])
-            return value, bits, unsigned
-        return wrap(self.fold(operand)[0], bits, unsigned), bits, unsigned
+                raise NotConstant("a cast of a floating number that does not fit") from None
+        return wrap(value, bits, unsigned), bits, unsigned
+
+    def _real(self, tree, error):
+        """The value of an expression of doubles.  Raises `error` for anything else."""
+        if tree[0] == "number" and _floating_type(tree[1]) == "double":
+            return float(tree[1])
+        if tree[0] == "unary" and tree[1] in ("+", "-"):
+            value = self._real(tree[2], error)
+            return -value if tree[1] == "-" else value
+        if tree[0] == "binary" and tree[1] in ("+", "-", "*", "/"):
+            left, right = (self._real_operand(each, error) for each in tree[2:])
+            if tree[1] == "/" and not right:
+                raise error
+            return {"+": left + right, "-": left - right, "*": left * right, "/": left / (right or 1)}[tree[1]]
+        raise error
+
+    def _real_operand(self, tree, error):
+        try:
+            return float(self.fold(tree)[0])
+        except NotConstant:
+            return self._real(tree, error)
 
     def _fold_sizeof(self, type_):
         size = self.layouts.measure(type_).size
@@ -317,7 +334,7 @@ class Constants:
     def _fold_comma(self, left, right):
         return self.fold(right)
 
-    def _fold_compound(self, type_):
+    def _fold_compound(self, type_, initializer):
         raise NotConstant("a compound literal is no constant")
 
     def _fold_choose(self, condition, first, second):
@@ -382,6 +399,10 @@ class Constants:
             return 1, self.arithmetic.int_bits, False
         if name in ("__builtin_expect", "__builtin_expect_with_probability"):
             return wrap(self.fold(arguments[0])[0], self.size_bits, False), self.size_bits, False
+        if name in _SWAPS and len(arguments) == 1:
+            bits = _SWAPS[name]
+            number = wrap(self.fold(arguments[0])[0], bits, True)
+            return int.from_bytes(number.to_bytes(bits // 8, "little"), "big"), bits, True
         builtin = _BIT_BUILTINS.get(name.rstrip("l"))
         if builtin is None or len(arguments) != 1:
             raise NotConstant("a call of %s" % (name or "a function"))
@@ -402,12 +423,11 @@ class Constants:
                 return self._integer(*self.fold(tree)[1:])
             return self.scope.find_object(tree[1])
         if kind == "string":
-            wide = tree[1][0] != '"' and not tree[1].startswith("u8")
-            if wide or "\\" in tree[1]:
-                raise NotConstant("the length of a string with escapes")
-            return Array(Base("char"), [str(len(tree[1]) - 1 - tree[1].index('"'))])
-        if kind in ("cast", "compound"):
+            return Array(Base("char"), [str(sum(map(_bytes_in, tree[1])) + 1)])
+        if kind == "cast":
             return tree[1]
+        if kind == "compound":
+            return self._type_of_compound(*tree[1:])
         if kind in ("member", "arrow"):
             owner = self._target(tree[1]) if kind == "arrow" else self.type_of(tree[1])
             return self.layouts.find_member(self._record(owner, tree[2]), tree[2])[1].type
@@ -442,6 +462,23 @@ class Constants:
                     "least-alignof-expression", "offsetof"):  # fmt: skip
             return self._size_type()
         raise NotConstant("the type of %s" % (tree[1] if kind == "opaque" else "an expression"))
+
+    def _type_of_compound(self, type_, initializer):
+        """The type of a compound literal: an array without a count has as many elements as its initializer."""
+        array = self.layouts.resolve(type_)
+        if not isinstance(array, Array) or array.count is not None:
+            return type_
+        element = self.layouts.resolve(array.element)
+        if not isinstance(element, (Base, Pointer, Enum)) or any(
+            token in ("{", "[", ".", "=") or token[-1] == '"' and isinstance(element, Base) for token in initializer
+        ):  # fmt: skip
+            raise NotConstant("how many elements an initializer has")
+        depth = 0
+        count = 1
+        for token in initializer[:-1]:  # a comma at the end counts nothing
+            depth += (token == "(") - (token == ")")
+            count += token == "," and not depth
+        return Array(array.element, [str(count if initializer else 0)])
 
     def _type_of_call(self, tree):
         if tree[1][0] == "name" and tree[1][1].startswith("__builtin_"):
@@ -498,6 +535,8 @@ class Constants:
         integral = self.layouts.measure(type_).integral
         if integral is None:
             return resolved
+        if isinstance(resolved, Base) and resolved.is_bit_int:
+            raise NotConstant("arithmetic of _BitInt")
         bits, unsigned = integral
         if bits < self.arithmetic.int_bits:
             return Base("int")
@@ -519,7 +558,11 @@ class Constants:
 
     def _integer(self, bits, unsigned):
         """The type of that width that comes first in rank."""
-        if bits <= self.arithmetic.int_bits:
+        if bits == 8:
+            return Base("unsigned char" if unsigned else "signed char")
+        if bits == 16:
+            name = "short"
+        elif bits <= self.arithmetic.int_bits:
             name = "int"
         elif bits == self.arithmetic.long_bits:
             name = "long"
@@ -547,10 +590,23 @@ def _floating_type(text):
     return {"f": "float", "l": "long double"}.get(text[-1].lower(), "double")
 
 
+_CHARACTER = re.compile(r"""\\(?:x[0-9a-fA-F]+|[0-7]{1,3}|['"?\\abfnrtveE])|[\x20-\x5b\x5d-\x7e]""")
+
+
+def _bytes_in(literal):
+    """How many bytes a string literal's characters take, which is certain for plain and ASCII ones only."""
+    text = literal[literal.index('"') + 1 : -1]
+    if literal[0] != '"' or _CHARACTER.sub("", text):
+        raise NotConstant("the length of the string %s" % literal)
+    return len(_CHARACTER.findall(text))
+
+
+_SWAPS = {"__builtin_bswap16": 16, "__builtin_bswap32": 32, "__builtin_bswap64": 64}
 _BIT_BUILTINS = {
     "__builtin_ffs": lambda number, bits: (number & -number).bit_length(),
     "__builtin_clz": lambda number, bits: bits - number.bit_length() if number else None,
     "__builtin_ctz": lambda number, bits: (number & -number).bit_length() - 1 if number else None,
     "__builtin_popcount": lambda number, bits: bin(number).count("1"),
     "__builtin_parity": lambda number, bits: bin(number).count("1") & 1,
+    "__builtin_clrsb": lambda number, bits: bits - 1 - min(number, number ^ (1 << bits) - 1).bit_length(),
 }

@@ -6,7 +6,7 @@ offsets and alignments here are in bits.  Nothing is guessed: whatever cannot be
 reason, and with it everything that embeds it.
 """
 
-from rekall_layout_expert.c_integers import NotConstant
+from rekall_layout_expert.c_integers import NotConstant, wrap
 from rekall_layout_expert.parser.declarations import SyntaxProblem
 from rekall_layout_expert.parser.scope import NotKnown
 from rekall_layout_expert.parser.types import (
@@ -16,6 +16,7 @@ from rekall_layout_expert.parser.types import (
     Base,
     Enum,
     Function,
+    Modified,
     Named,
     Pointer,
     Record,
@@ -25,6 +26,7 @@ from rekall_layout_expert.record_layout.constants import Constants
 from rekall_layout_expert.record_layout.randstruct import Member
 
 _LARGEST_BITS = 1 << 63
+_INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
 LONGEST_CHAIN = 1000  # of typedefs and typeofs; only a type that means itself has a longer one
 _REGISTER_SIZES = (8, 16, 32, 64)  # of GCC's integer machine modes on 32-bit targets, the only ones where it matters
 _MODES = {
@@ -33,6 +35,7 @@ _MODES = {
 _FLOAT_MODES = {
     "SF": "float", "DF": "double", "XF": "long double", "TF": "_Float128", "HF": "_Float16", "SC": "_Complex float",
     "DC": "_Complex double", "XC": "_Complex long double", "TC": "_Complex _Float128",
+    "SD": "_Decimal32", "DD": "_Decimal64", "TD": "_Decimal128",
 }  # fmt: skip
 _DOUBLES = ("double", "_Float64", "_Float32x")  # GCC's DFmode
 
@@ -92,11 +95,13 @@ class RecordLayout:
 class Layouts:
     """Measures the types of a scope (`parser.scope.Scope`) for one `abi.Abi`.
 
-    randstruct: how members are shuffled (see `randstruct`), None where they are not.
+    randstruct: how members are shuffled (see `randstruct`), None where they are not; version: of GCC, on which the
+    types of enumerators and a target's vectors depend.
     """
 
-    def __init__(self, scope, abi, randstruct=None):
+    def __init__(self, scope, abi, randstruct=None, version=(12, 2, 0)):
         self.randstruct = randstruct
+        self.version = version
         self.scope = scope
         self.abi = abi
         self.constants = Constants(self)
@@ -157,6 +162,8 @@ class Layouts:
     def _measure_base(self, name):
         part = name[9:] if name.startswith("_Complex ") else name
         figures = self.abi.basic.get(part)
+        if figures is None and "_BitInt(" in name:
+            return self._measure_bit_int(name)
         if figures is None:
             raise NotKnown("the type %s does not exist on %s" % (name, self.abi.name))
         size, alignment = figures
@@ -166,6 +173,15 @@ class Layouts:
         if self._is_integer(name):
             return Measure(size, alignment, category="integer", integral=(size, self.is_unsigned(name)))
         return Measure(size, alignment, category="double" if name in _DOUBLES else "other")
+
+    def _measure_bit_int(self, name):
+        width = int(name[name.index("(") + 1 : -1])
+        unsigned = name.startswith("unsigned")
+        figures = self.abi.bit_int(width)
+        if figures is None or name.startswith("_Complex") or width < (1 if unsigned else 2) or width > 65535:
+            raise NotKnown("the type %s on %s" % (name, self.abi.name))
+        size, alignment = figures
+        return Measure(size, alignment, integral=(width, unsigned), block=size not in _REGISTER_SIZES)
 
     @staticmethod
     def _is_integer(name):
@@ -207,6 +223,8 @@ class Layouts:
         measure = self.measure(type_.target)
         for name, arguments in type_.attributes:
             if name in ("aligned", "alignas"):
+                if type_.__class__ is Modified and self._is_packed_enum(type_.target):
+                    continue  # GCC: "conflicts with attribute 'packed'"
                 measure = Measure(
                     measure.size, self._alignment(arguments), True, measure.category, measure.integral, measure.atomic,
                     measure.block,
@@ -217,13 +235,30 @@ class Layouts:
                     raise NotKnown("a vector of %d bits" % size)
                 # Without vector registers a vector of integers that fits a register has an integer's machine mode.
                 fits = size <= 64 and measure.category == "integer"
-                alignment = self.abi.vector_alignment(size)
+                alignment = self.abi.vector_alignment(size, self.version)
                 measure = Measure(size, alignment, category="integer" if fits else "other", block=not fits)
             elif name == "mode":
                 measure = self._measure_mode(measure, arguments)
-            elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
+            elif name in ("scalar_storage_order", "ms_struct"):
                 raise NotKnown("the attribute %s" % name)
         return measure
+
+    def _is_packed_enum(self, type_):
+        """Whether GCC's type node has the attribute packed, which it keeps for enumerations only."""
+        for _ in range(LONGEST_CHAIN):
+            if isinstance(type_, Named):
+                type_ = self.scope.find_typedef(type_.name)
+            elif isinstance(type_, TypeOf):
+                type_ = self.constants.type_of_tokens(type_.tokens)
+            elif isinstance(type_, Atomic):
+                type_ = type_.target
+            elif isinstance(type_, Attributed):
+                if any(name in ("mode", "vector_size") for name, _ in type_.attributes):
+                    return False  # another type
+                type_ = type_.target
+            else:
+                return isinstance(type_, Enum) and _is_packed(self.scope.complete(type_))
+        return False
 
     def _measure_mode(self, measure, arguments):
         mode = (arguments or [""])[0]
@@ -251,37 +286,76 @@ class Layouts:
     def enumeration(self, enum):
         """(bits, unsigned, alignment, user, {enumerator: value}) of an enumeration (GCC: finish_enum)."""
         if enum.values is None:
-            self.scope.complete(enum)
+            try:
+                self.scope.complete(enum)
+            except NotKnown:
+                if enum.underlying is None:
+                    raise
+                return self._underlying(enum) + ({},)  # declared with its type, and not defined
             with self._progress(enum):
                 enum.values = self._enumeration(enum)
         return enum.values
 
     def _enumeration(self, enum):
-        arithmetic = self.abi.arithmetic
-        values = {}
-        following = 0
-        for name, tokens in enum.enumerators:
-            if tokens is not None:
-                following = self.constants.value(tokens, values)
-            values[name] = following
-            following += 1
+        if enum.underlying is not None:
+            enum.are_typed = True
+            type_ = self._underlying(enum)
+            return type_ + (self._enumerators(enum, type_[:2]),)
+        values = self._enumerators(enum)
         least = min(values.values(), default=0)
         most = max(values.values(), default=0)
         unsigned = least >= 0
         bits = most.bit_length() if unsigned else max(most, ~least).bit_length() + 1
-        packed = any(name == "packed" for name, _ in enum.attributes)
-        if enum.underlying is not None:
-            underlying = self.measure(enum.underlying)
-            return underlying.integral + (underlying.alignment, underlying.user, values)
         if bits > 64:
             raise NotKnown("enum %s: values wider than 64 bits" % (enum.tag or ""))
-        widths = (8, 16, 32, 64) if packed else (arithmetic.int_bits, 64)
+        enum.are_typed = self.version >= (13,) and not _INT_MIN <= least <= most <= _INT_MAX
+        widths = (8, 16, 32, 64) if _is_packed(enum) else (self.abi.arithmetic.int_bits, 64)
         bits = next(width for width in widths if bits <= width)
         for name, arguments in enum.attributes:
             if name == "mode":
                 bits = self._measure_mode(Measure(bits, bits, integral=(bits, unsigned)), arguments).size
         alignment = self._integer_alignment(bits)
         return bits, unsigned, alignment, False, values
+
+    def _underlying(self, enum):
+        """(bits, unsigned, alignment, user) of a fixed underlying type, without what a typedef adds to it."""
+        integral = self.measure(enum.underlying).integral
+        resolved = self.resolve(enum.underlying)
+        if integral is None or not isinstance(resolved, Base) or resolved.name == "_Bool":
+            raise NotKnown("enum %s: its underlying type is no integer type" % (enum.tag or ""))
+        return integral + (self._integer_alignment(integral[0]), False)
+
+    def _enumerators(self, enum, fixed=None):
+        """{enumerator: value}; fixed: (bits, unsigned) of the underlying type (GCC: build_enumerator)."""
+        values = {}
+        typed = {}  # what the enumeration's own expressions see: (value, bits, unsigned) of those that are no int
+        following = 0
+        wide = fixed
+        for name, tokens in enum.enumerators:
+            if tokens is not None:
+                following = self.constants.value(tokens, typed)
+            if fixed is None:
+                if _INT_MIN <= following <= _INT_MAX:
+                    wide = None
+                elif tokens is not None:
+                    wide = self.constants.value(tokens, typed, True)[1:]
+                else:
+                    wide = self._successor_type(following, wide)
+            elif wrap(following, *fixed) != following:
+                raise NotKnown("enum %s: %s does not fit" % (enum.tag or "", name))
+            values[name] = following
+            typed[name] = following if wide is None else (following,) + wide
+            following += 1
+        return values
+
+    def _successor_type(self, value, type_):
+        """(bits, unsigned) of one more than an enumerator of that type, None for int."""
+        bits, unsigned = type_ or (self.abi.arithmetic.int_bits, False)
+        if wrap(value, bits, unsigned) == value:
+            return bits, unsigned
+        if self.version < (13,) or bits >= 64:
+            raise NotKnown("an enumerator overflows")
+        return 64, unsigned
 
     def _integer_alignment(self, bits):
         return next(alignment for size, alignment in self.abi.basic.values() if size == bits and alignment == bits)
@@ -318,7 +392,7 @@ class Layouts:
             elif name in ("aligned", "alignas"):
                 record_alignment = self._alignment(arguments)
                 user = True
-            elif name in ("scalar_storage_order", "ms_struct", "warn_if_not_aligned"):
+            elif name in ("scalar_storage_order", "ms_struct"):
                 raise NotKnown("the attribute %s" % name)
         shuffle = self.randstruct if self.randstruct and self.randstruct.shuffles(self, record) else None
         state = self.placement(self, record, packed, record_alignment, user)
@@ -358,6 +432,12 @@ class Layouts:
                         continue
                     return field.bit_offset + offset, found
         raise NotKnown("%s %s has no member %s" % (record.kind, record.tag or "", name))
+
+
+def _is_packed(enum):
+    """Whether an enumeration is packed: aligned, which has no effect of its own, excludes a packed behind it."""
+    names = [name for name, _ in enum.attributes if name in ("packed", "aligned")]
+    return names[:1] == ["packed"]
 
 
 class _Progress:

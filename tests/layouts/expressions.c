@@ -109,3 +109,26 @@ struct widths_of {                             // size 0x8
     unsigned b : sizeof(int) * 8 - W;          // 0x00.3
     unsigned c : W ? 5 : 6, d : (1 << 2) + 1;  // c 0x04.0; d 0x04.5
 };
+
+// sizeof string literals and compound literals; what the compiler computes of itself.
+struct of_literals {                                    // size 0x1d
+    char a[sizeof("abc")];                              // 0x00
+    char b[sizeof("\n\x41\101" "1")];                   // 0x04
+    char c[sizeof((char[]){ 1, 2, 3 })];                // 0x09
+    char d[sizeof((char[]){ 1, (2 * 3), })];           // 0x0c
+    char e[__builtin_bswap32(0x0a000000)];              // 0x0e
+    char f[(int)4.75];                                  // 0x18
+    char g[__builtin_clrsb(-1) - 30];                   // 0x1c
+};
+
+// An enumeration's own expressions see its enumerators in the types that they have so far.
+enum own_types {
+    WIDE = 0x80000000, SIZE_OF_WIDE = sizeof(WIDE), IS_POSITIVE = WIDE > 0,
+    WIDER = 1ULL << 40, SIZE_OF_WIDER = sizeof(WIDER), NARROW = 1L, SIZE_OF_NARROW = sizeof(NARROW)
+};
+struct of_own_types {                                   // size 0x11
+    char a[SIZE_OF_WIDE];                               // 0x00
+    char b[IS_POSITIVE];                                // 0x04
+    char c[SIZE_OF_WIDER];                              // 0x05
+    char d[SIZE_OF_NARROW];                             // 0x0d
+};

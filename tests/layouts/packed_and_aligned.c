@@ -261,3 +261,44 @@ struct idle_attributes {                                      // size 0x8
     char a __attribute__(());                                 // 0x00
     int b __attribute__((, unused, , __deprecated__("old"),));  // 0x04
 } __attribute__((__unused__)) __attribute__((designated_init));
+
+// What a declarator's attributes change is the type: of a packed enumeration GCC drops the alignment.
+enum small { SMALL } __attribute__((packed));
+typedef enum small small_t;
+struct in_the_declarator {                              // size 0x80
+    char a;                                             // 0x00
+    enum small (__attribute__((aligned(64))) b);        // 0x01
+    small_t (__attribute__((aligned(64))) c);           // 0x02
+    char (__attribute__((aligned(64))) d);              // 0x40
+};
+struct behind_the_declarator {                          // size 0x80
+    char e;                                             // 0x00
+    enum small f __attribute__((aligned(64)));          // 0x40
+};
+struct through_a_typedef {                              // size 0x8
+    char g;                                             // 0x00
+    typeof((small_t)0) (__attribute__((aligned(4))) h); // 0x01
+    int i;                                              // 0x04
+};
+
+// An enumeration's aligned does nothing, but a packed behind it is dropped; one in front of it counts.
+enum aligned_first { A1 } __attribute__((aligned(16), packed));
+enum packed_first { P1 } __attribute__((packed, aligned(16)));
+struct of_enumerations {                                // size 0xc
+    char a;                                             // 0x00
+    enum aligned_first b;                               // 0x04
+    enum packed_first c;                                // 0x08
+};
+
+// Standard attributes: in front and behind the name they are the member's, behind the type the type's.
+struct [[gnu::packed]] standard {                       // size 0x10
+    char a;                                             // 0x00
+    int b;                                              // 0x01
+    [[gnu::aligned(4)]] int c;                          // 0x08
+    char d [[deprecated, gnu::unused]];                 // 0x0c
+} __attribute__((packed));
+struct of_the_type {                                    // size 0x20
+    char e;                                             // 0x00
+    int [[gnu::aligned(8)]] f;                          // 0x08
+    char *[[__gnu__::__aligned__(16)]] g;               // 0x10
+};
