@@ -98,7 +98,7 @@ def translation_units(draw, target: str = "x86_64", definitions: int = 12, gcc: 
     """Units of about that many top-level record definitions, and what they need. gcc: its major version."""
     writer = _Writer(draw, target, gcc)
     for _ in range(2 * definitions):
-        if not draw(_definition(writer, 2 * definitions)):
+        if not draw(_definition(writer, 5 * definitions)):
             break
     return Unit(PRELUDE + "\n".join(writer.lines) + "\n", writer.constructs)
 
@@ -674,6 +674,8 @@ class _Writer:
         kind = self.draw(_below(10))
         if kind < 3:
             base = self.object_type()
+            if "->" in base.text:  # of a record that nothing names, it would be the only name
+                base = self.integers[0]
             if self.chance(2):
                 return f"{self.pick(('typedef ' + base.text, base.text + ' typedef'))} {name};", base._replace(text=name)
             self.note("aligned typedef")

@@ -75,7 +75,7 @@ class RiscV(Abi):
 
 
 # Up to the first a _BitInt is as wide as an integer type, from there on it is an array of the second.
-_BIT_INT_LIMBS = {"x86_64": (64, 64), "i386": (32, 32), "arm64": (64, 128)}
+_BIT_INT_LIMBS = {"x86_64": (64, 64), "i386": (64, 32), "arm64": (64, 128)}
 _COMMON = {
     "void": (8, 8), "_Bool": (8, 8), "char": (8, 8), "signed char": (8, 8), "unsigned char": (8, 8),
     "short": (16, 16), "unsigned short": (16, 16), "int": (32, 32), "unsigned int": (32, 32),

@@ -181,7 +181,8 @@ class Layouts:
         if figures is None or name.startswith("_Complex") or width < (1 if unsigned else 2) or width > 65535:
             raise NotKnown("the type %s on %s" % (name, self.abi.name))
         size, alignment = figures
-        return Measure(size, alignment, integral=(width, unsigned), block=size not in _REGISTER_SIZES)
+        category = "integer" if size <= 64 else "other"
+        return Measure(size, alignment, False, category, (width, unsigned), block=size not in _REGISTER_SIZES)
 
     @staticmethod
     def _is_integer(name):
@@ -272,14 +273,14 @@ class Layouts:
         unsigned = bool(measure.integral and measure.integral[1])
         return Measure(bits, bits, False, "integer", (bits, unsigned))
 
-    def _alignment(self, arguments):
-        """The alignment in bits that aligned(…) or _Alignas(…) asks for."""
+    def _alignment(self, arguments, least=8):
+        """The alignment in bits that aligned(…) or _Alignas(…) asks for, `least` where it asks for 0."""
         if not arguments:
             return self.abi.biggest
         value = self.constants.alignment_argument(arguments)
         if value < 0 or value & (value - 1) or value > 1 << 28:
             raise NotKnown("an alignment of %d" % value)
-        return max(8 * value, 8)
+        return max(8 * value, least)
 
     # Enumerations
 
@@ -562,7 +563,7 @@ class Placement:
             if name == "packed":
                 packed = packed or measure.alignment > 8 or width is not None
             elif name in ("aligned", "alignas"):
-                asked = max(asked, self.layouts._alignment(arguments))
+                asked = max(asked, self.layouts._alignment(arguments, 0))  # _Alignas(0) asks for nothing
         if self.packed and (width is not None or measure.alignment > 8):
             packed = True
         return packed, asked

@@ -302,3 +302,13 @@ struct of_the_type {                                    // size 0x20
     int [[gnu::aligned(8)]] f;                          // 0x08
     char *[[__gnu__::__aligned__(16)]] g;               // 0x10
 };
+
+// _Alignas(0) asks for nothing: i386 still aligns a union that fits a register to four bytes.
+union nothing_asked {                                   // size 0x8
+    _Atomic(long long) a;                               // 0x00
+    _Alignas(0) char b;                                 // 0x00
+};
+struct holds_nothing_asked {                            // size 0x10, i386 0xc
+    char c;                                             // 0x00
+    union nothing_asked d;                              // 0x08, i386 0x04
+};
