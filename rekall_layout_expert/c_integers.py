@@ -84,7 +84,7 @@ class ExpressionReader:
         tree = self._binary(1)
         if not self._accept("?"):
             return tree
-        if self._accept(":"):
+        if self.type_names is not None and self._accept(":"):
             return ("conditional", tree, None, self._assignment())
         middle = self._comma()
         self._expect(":")
@@ -103,7 +103,7 @@ class ExpressionReader:
     # unary: ( type ) unary | sizeof unary | sizeof ( type ) | operator unary | postfix
     def _unary(self):
         token = self._peek()
-        if token in ("-", "+", "~", "!", "&", "*"):
+        if token in ("-", "+", "~", "!") or token in ("&", "*") and self.type_names is not None:
             self.position += 1
             return ("unary", token, self._unary())
         if token in ("sizeof", "_Alignof", "__alignof__", "__alignof"):
@@ -136,7 +136,7 @@ class ExpressionReader:
         return self.type_names(self.tokens, position) or (None, position)
 
     def _postfix(self, tree):
-        while True:
+        while self.type_names is not None:
             token = self._peek()
             if token == "[":
                 self.position += 1
@@ -151,7 +151,8 @@ class ExpressionReader:
                     raise NotConstant("a member name is missing in '%s'" % " ".join(self.tokens))
                 tree = ("member" if token == "." else "arrow", tree, self.tokens[self.position - 1])
             else:
-                return tree
+                break
+        return tree
 
     def _arguments(self):
         arguments = []
@@ -181,10 +182,12 @@ class ExpressionReader:
             return special(self)
         self.position += 1
         if token[0].isdigit() or token[0] == ".":
+            if self.type_names is None and not _NUMBER.match(token):
+                raise NotConstant("'%s' is not an integer constant" % token)
             return ("number", token)
-        if token[-1] == "'":
+        if token[-1] == "'" and len(token) > 1:
             return ("char", token)
-        if token[-1] == '"':
+        if token[-1] == '"' and self.type_names is not None:
             pieces = [token]
             while self._peek()[-1:] == '"':
                 pieces.append(self._peek())
@@ -299,6 +302,8 @@ class Arithmetic:
                 return value, bits, True
         if value < 1 << 64:
             return value, 64, True
+        if self.is_preprocessing:
+            return wrap(value, 64, unsigned), 64, unsigned
         raise NotConstant("the constant %s is too large" % text)
 
     def character(self, text):
@@ -313,7 +318,7 @@ class Arithmetic:
                 code = ord(body[position])
                 position += 1
             else:
-                escape = re.match(r"\\(?:x([0-9a-fA-F]+)|([0-7]{1,3})|(.))", body[position:], re.S)
+                escape = re.match(r"\\(?:x([0-9a-fA-F]+)|([0-7]{1,3})|([^xuU])|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))", body[position:], re.S)
                 if not escape:
                     raise NotConstant("bad character constant %s" % text)
                 position += escape.end()
@@ -321,6 +326,8 @@ class Arithmetic:
                     code = int(escape.group(1), 16)
                 elif escape.group(2):
                     code = int(escape.group(2), 8)
+                elif escape.group(4) or escape.group(5):
+                    code = int(escape.group(4) or escape.group(5), 16)
                 else:
                     code = _ESCAPES.get(escape.group(3), ord(escape.group(3)))
             value = code if wide else value << 8 | code & 0xFF

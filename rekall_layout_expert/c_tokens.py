@@ -4,27 +4,57 @@ One regular expression cuts a text into tokens at the speed of the ``re`` module
 membership in a macro table is one dictionary look-up.  Two readings of a text exist, from one grammar (C11 6.4):
 
 * ``tokenize`` forgets white space; types do not depend on it;
-* ``tokenize_spelling`` keeps it as tokens of their own, for the output of ``preprocess`` and for the ``#`` operator.
+* ``tokenize_spelling`` keeps it as tokens of their own, for the output of ``preprocess`` and for the ``#`` operator, and
+  reads universal character names.
 
-A token that must never be expanded again (C11 6.10.3.4p2) is a ``Painted`` string, and a pragma inside a declaration is
-a ``Pragma`` string: both compare and hash as the text they carry.
+A literal that is not closed is one token to the end of its line, as GCC has it.  A token that must never be expanded
+again (C11 6.10.3.4p2) is a ``Painted`` string, and a pragma inside a declaration is a ``Pragma`` string: both compare
+and hash as the text they carry.
 """
 
 import re
 
+# What C11 Annex D allows in identifiers besides ASCII.
+_EXTENDED = (
+    "\u00a8\u00aa\u00ad\u00af\u00b2-\u00b5\u00b7-\u00ba\u00bc-\u00be\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u167f\u1681-\u180d"
+    "\u180f-\u1fff\u200b-\u200d\u202a-\u202e\u203f\u2040\u2054\u2060-\u218f\u2460-\u24ff\u2776-\u2793\u2c00-\u2dff"
+    "\u2e80-\u2fff\u3004-\u3007\u3021-\u302f\u3031-\ud7ff\uf900-\ufd3d\ufd40-\ufdcf\ufdf0-\ufe44\ufe47-\ufffd"
+    + "".join("%c-%c" % (plane << 16, plane << 16 | 0xFFFD) for plane in range(1, 15))
+)
+_LETTER = r"A-Za-z_$" + _EXTENDED
+_NAME = "[%s][%s0-9]*" % (_LETTER, _LETTER)
+_UCN = r"(?:\\u[0-9a-fA-F]{4}|\\U[0-9a-fA-F]{8})"
+# An identifier in which universal character names may stand.
+SPELLED_NAME = r"(?:%s|%s)[%s0-9]*(?:%s[%s0-9]*)*" % ("[%s]" % _LETTER, _UCN, _LETTER, _UCN, _LETTER)
+
 _GRAMMAR = (
-    r'(?:u8|[uUL])?"(?:\\.|[^"\\\n])*"'  # string literal
-    r"|(?:u8|[uUL])?'(?:\\.|[^'\\\n])*'"  # character constant
-    r"|[^\W\d][\w$]*|\$[\w$]*"  # identifier
-    r"|\.?\d(?:[eEpP][+-]|[\w.])*"  # pp-number
-    r"|\.\.\.|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|##"
+    r'(?:u8R?|[uUL]R?|R)?"(?:\\.|[^"\\\n])*"?'  # string literal
+    r"|[uUL]?'(?:\\.|[^'\\\n])*'?"  # character constant
+    r"|%s"  # identifier
+    r"|\.?[0-9](?:[eEpP][+-]|[%s0-9.]%s)*"  # pp-number
+    r"|\.\.\.|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%%&|^]=|##|%%:%%:|%%:|<:|:>|<%%|%%>"
     r"|\S"
 )
 
-tokenize = re.compile(_GRAMMAR, re.S).findall
-tokenize_spelling = re.compile(r"\s+|" + _GRAMMAR, re.S).findall
+tokenize = re.compile(_GRAMMAR % (_NAME, _LETTER, ""), re.S).findall
+_tokenize_spelling = re.compile(r"\s+|" + _GRAMMAR % (SPELLED_NAME, _LETTER, "|" + _UCN), re.S).findall
 
-IDENTIFIER = re.compile(r"[^\W\d][\w$]*\Z|\$[\w$]*\Z")
+IDENTIFIER = re.compile(_NAME + r"\Z")
+_READ_UCN = re.compile(_UCN)
+_NO_NAME = re.compile("[\"']|^[.0-9]")
+
+
+def tokenize_spelling(text):
+    """The tokens of a text, white space among them."""
+    tokens = _tokenize_spelling(text)
+    if "\\" in text:
+        tokens = [Spelled(token) if _READ_UCN.search(token) and not _NO_NAME.search(token) else token for token in tokens]
+    return tokens
+
+
+def canonical(name):
+    """An identifier without universal character names: these are the characters that they name (C11 6.4.3)."""
+    return _READ_UCN.sub(lambda ucn: chr(int(ucn.group()[2:], 16)), name) if "\\" in name else name
 
 
 class Painted(str):
@@ -45,12 +75,41 @@ class Unspelled(str):
     __slots__ = ()
 
 
+class Spelled(str):
+    """An identifier that was written with universal character names: `spelling`."""
+
+    def __new__(cls, spelling):
+        made = super().__new__(cls, canonical(spelling))
+        made.spelling = spelling
+        return made
+
+
 def is_identifier(token):
     """Whether `token` is an identifier or a keyword."""
     first = token[0]
-    return (first.isalpha() or first in "_$") and token[-1] not in "\"'"
+    if first.isalpha() or first in "_$":
+        return token[-1] not in "\"'"
+    return first > "\x7f" and IDENTIFIER.match(token) is not None
 
 
 def joins(left, right):
     """Whether two tokens printed without a space between them would be read back as something else."""
-    return tokenize(left + right)[:1] != [left]
+    together = left + right
+    return tokenize_spelling(together)[:1] != [left] or together[:2] in ("//", "/*", "..")
+
+
+# Inside a raw string nothing means anything, nor in an odd header name: their characters travel where no text is.
+_SHIELD = 0xF0000
+_SHIELDED = {ord(char): chr(_SHIELD + ord(char)) for char in "\n\\\"'/"}
+_UNSHIELDED = {ord(to): chr(char) for char, to in _SHIELDED.items()}
+SHIELDED_NEWLINE = _SHIELDED[10]
+
+
+def shielded(text):
+    """`text` with the characters hidden that later phases would take for something."""
+    return text.translate(_SHIELDED)
+
+
+def unshielded(text):
+    """What was hidden by shielded(), shown again."""
+    return text if text.isascii() else text.translate(_UNSHIELDED)

@@ -168,12 +168,13 @@ def _make_profile(options):
 def _preprocess(options):
     from rekall_layout_expert.files import write_atomically
     from rekall_layout_expert.kernel_config import KernelConfig, compiler_of
-    from rekall_layout_expert.preprocessor.text import unit_text
+    from rekall_layout_expert.preprocessor.text import PrintedUnit, unit_text
     from rekall_layout_expert.profile.kernel import Kernel
 
     start = time.monotonic()
     compiler = compiler_of(options.banner) if options.banner else None
-    kernel = Kernel(_read_pre_ast(options.pre_ast), KernelConfig.read(options.config_file_path), True, compiler=compiler)
+    config = KernelConfig.read(options.config_file_path)
+    kernel = Kernel(_read_pre_ast(options.pre_ast), config, unit=PrintedUnit, compiler=compiler)
     text = unit_text(kernel.unit)
     write_atomically(options.out, text.encode("utf-8", "surrogateescape"))
     _log("PREPROCESSED %d files in %.2f s" % (len(kernel.unit.paths), time.monotonic() - start))

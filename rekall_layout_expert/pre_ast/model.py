@@ -1,7 +1,7 @@
 r"""What a Pre-AST is: the programs of all headers that a root reaches, and where they came from."""
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.pre_ast.program import DEFINE, ERROR, IF, INCLUDE, LINE, PRAGMA, TEXT, UNDEF
+from rekall_layout_expert.pre_ast.program import DEFINE, ERROR, IF, INCLUDE, INCLUDE_KINDS, LINE, OTHER, PRAGMA, TEXT, UNDEF
 
 FORMAT = 2
 
@@ -69,7 +69,9 @@ def _check(program, path):
                     _check(body, path)
             elif kind == INCLUDE:
                 _, mode, spelled = item
-                good = mode in ('"', "<", 'next"', "next<", "") and spelled.__class__ is str
+                good = mode in INCLUDE_KINDS and spelled.__class__ is str
+            elif kind == OTHER:
+                good = item[1].__class__ is item[2].__class__ is str
             else:
                 good = kind in (UNDEF, PRAGMA, ERROR, LINE) and item[1].__class__ is str
             if not good:

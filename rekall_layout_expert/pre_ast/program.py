@@ -9,8 +9,10 @@ are; the first element says which:
     [DEFINE, name, parameters | None, body]     parameters of a variadic macro end in "..." or "name..."
     [UNDEF, name]
     [IF, [[condition, program], ...]]           conditions "+NAME" (ifdef), "-NAME" (ifndef), "?expression", "" (else)
-    [INCLUDE, kind, spelled]                    kind '"', '<', 'next"', 'next<', or '' for a computed one
+    [INCLUDE, kind, spelled]                    kind '"' or '<', behind "next" or "import"; '' for a computed one, whose
+                                                text then begins with "#next " or "#import "
     [PRAGMA, text]  [ERROR, text]  [LINE, "number-of-this-line text"]
+    [OTHER, keyword, text]                      what only a preprocessor for its own sake minds: ident, assert, unassert
 
 `delta` is how many more brackets the piece opens than it closes, `flags` are ENDS (a declaration may end here), OPAQUE
 (the piece may declare more than can be seen without expanding its macros) and EAGER (its macros may hold _Pragma).
@@ -23,26 +25,38 @@ The idea of keeping conditionals unresolved is the Pre-AST of Socala and Cohen (
 
 import re
 
-from rekall_layout_expert.c_tokens import is_identifier
+from rekall_layout_expert.c_tokens import SHIELDED_NEWLINE, SPELLED_NAME, canonical, is_identifier, shielded, unshielded
 from rekall_layout_expert.errors import LayoutExpertError
 
-TEXT, DEFINE, UNDEF, IF, INCLUDE, PRAGMA, ERROR, LINE = range(8)
+TEXT, DEFINE, UNDEF, IF, INCLUDE, PRAGMA, ERROR, LINE, OTHER = range(9)
 ENDS, OPAQUE, EAGER = 1, 2, 4
+INCLUDE_KINDS = ('"', "<", 'next"', "next<", 'import"', "import<", "")
 
+# A literal that is not closed ends with its line.
 _COMMENT_OR_LITERAL = re.compile(
-    r'//(?:[^\n\\]|\\.)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*\Z', re.S
+    r'//(?:[^\n\\]|\\.)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|/\*.*\Z', re.S
 )
+# Raw strings, and what could hide the beginning of one or look like it.
+_RAW_STRING = re.compile(
+    r'//(?:[^\n\\]|\\[ \t]*.)*|/\*.*?(?:\*/|\Z)|(?:u8|[uUL])?(R"([^\s()\\]{0,16})\(.*?\)\2")'
+    r'|[\w$]+(?<!R)(?<!u8)(?<!u)(?<!U)(?<!L)|"(?:\\[ \t]*.|[^"\\\n])*"?|\'(?:\\[ \t]*.|[^\'\\\n])*\'?|\w', re.S
+)
+# A header's name that looks like a comment or a literal.
+_ODD_HEADER = re.compile(r"((?:include|include_next|import)[ \t]*<)([^>\n]*(?:/[/*]|[\"'])[^>\n]*)>")
 # Lines that end in a backslash, with the line that they continue on.
 _CONTINUED = re.compile(r"(?:[^\n]*\\[ \t]*\n)+[^\n]*")
 _PARTING = re.compile(r"([ \t])\\[ \t]*\n|\\[ \t]*\n(?=[ \t])")
 _CONTINUATION = re.compile(r"\\[ \t]*\n")
 # A newline inside a logical line or a comment leaves this mark, so that line numbers still count.
 _JOINED = "\x02"
-_DIRECTIVE = re.compile(r"\s*#\s*(\w+)?\s*(.*?)\s*\Z", re.S)
-_DEFINE = re.compile(r"([^\W\d][\w$]*)(\(([^)]*)\))?\s*(.*)\Z", re.S)
+_DIRECTIVE = re.compile(r"\s*(?:#|%%:)\s*(%s|\d+)?\s*(.*?)\s*\Z" % SPELLED_NAME, re.S)
+_DEFINE = re.compile(r"(%s)(\(([^)]*)\))?\s*(.*)\Z" % SPELLED_NAME, re.S)
+_PARAMETER = re.compile(r"(%s)?\s*(\.\.\.)?" % SPELLED_NAME)
+_NAME = re.compile(SPELLED_NAME)
 _INCLUDE = re.compile(r'\s*(?:"([^"]*)"|<([^>]*)>)')
+_BOM = "\ufeff"
 _PIECE_TOKEN = re.compile(
-    r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[^\W\d][\w$]*|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
+    r'"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|[^\W\d][\w$]*|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
 )
 _CALL = re.compile(r"[^\W\d]\w*\s*\(")
 _RECORD_KEYWORDS = ("struct", "union", "enum")
@@ -74,14 +88,23 @@ def logical_lines(source):
     """Translation phases 2 and 3: (number of the first line, text) of each logical line, comments gone."""
     if "\r" in source:
         source = source.replace("\r\n", "\n")
+    if source.endswith("\\"):
+        source += "\n"
+    if 'R"' in source:
+        source = _RAW_STRING.sub(_without_raw_string, source)
     if "\\\n" in source or "\\ " in source:
         source = _CONTINUED.sub(_joined, source)
     if "/" in source or _JOINED in source:
+        source = _ODD_HEADER.sub(lambda header: header.group(1) + shielded(header.group(2)) + ">", source)
         source = _COMMENT_OR_LITERAL.sub(_without_comment, source)
     number = 1
     for line in source.split("\n"):
         yield number, line
-        number += 1 + line.count(_JOINED)
+        number += 1 + line.count(_JOINED) + line.count(SHIELDED_NEWLINE)
+
+
+def _without_raw_string(match):
+    return match.group() if match.group(1) is None else shielded(match.group())
 
 
 def _joined(match):
@@ -120,13 +143,16 @@ class _Compiler:
         self.prune = prune
 
     def compile(self, source):
+        if source[:1] == _BOM:
+            source = source[1:]
         self.state = _State()
         program = []
         # Open conditionals: [the IF item, program around it, state at #if, states at the branches' ends]
         open_ifs = []
         text, text_line = [], 0
         for number, line in logical_lines(source):
-            if "#" not in line or not line.lstrip(" \t\f\v" + _JOINED).startswith("#"):
+            head = line.lstrip(" \t\f\v" + _JOINED) if "#" in line or "%:" in line else ""
+            if not head.startswith(("#", "%:")) or head.startswith(("##", "%:%:")):
                 if not text:
                     text_line = number
                 text.append(line)
@@ -185,23 +211,31 @@ class _Compiler:
         if keyword == "define":
             program.append(_definition(rest))
         elif keyword == "undef":
-            program.append([UNDEF, rest.split()[0]] if rest else [ERROR, "#undef without a name"])
+            match = _NAME.match(rest)
+            if match is None or match.group() == "defined":
+                program.append([ERROR, "malformed #undef " + rest])
+            else:
+                program.append([UNDEF, canonical(match.group())])
         elif keyword in ("include", "include_next", "import"):
             match = _INCLUDE.match(rest)
-            prefix = "next" if keyword == "include_next" else ""
+            prefix = {"include_next": "next", "import": "import"}.get(keyword, "")
             if match is None:
-                program.append([INCLUDE, "", rest])
+                program.append([INCLUDE, "", ("#%s " % prefix if prefix else "") + rest])
             elif match.group(1) is not None:
                 program.append([INCLUDE, prefix + '"', match.group(1)])
             else:
-                program.append([INCLUDE, prefix + "<", match.group(2)])
+                program.append([INCLUDE, prefix + "<", unshielded(match.group(2))])
         elif keyword == "pragma":
             program.append([PRAGMA, rest])
         elif keyword == "error":
             program.append([ERROR, rest])
         elif keyword == "line" or (keyword or "").isdigit():
             program.append([LINE, "%d %s %s" % (number, keyword if keyword != "line" else "", rest)])
-        # A null directive, #warning and #ident leave nothing behind.
+        elif keyword in ("ident", "sccs", "assert", "unassert"):
+            program.append([OTHER, "ident" if keyword == "sccs" else keyword, rest])
+        elif keyword != "warning" and (keyword or rest):
+            program.append([ERROR, "%s:%d: #%s is no directive" % (self.name, number, keyword or rest)])
+        # A null directive and #warning leave nothing behind.
 
     def _add_text(self, program, line, lines):
         """Cuts the text between two directives into pieces and appends them."""
@@ -229,7 +263,7 @@ class _Compiler:
             if body:
                 found = list(dict.fromkeys(names))
                 program.append([TEXT, line, body, len(brackets) - depth_at_start, flags | opaque, found])
-                line += stripped.count("\n")
+                line += stripped.count("\n") + stripped.count(SHIELDED_NEWLINE)
             start, names, depth_at_start, opaque = end, [], len(brackets), 0
 
         for match in _PIECE_TOKEN.finditer(text):
@@ -340,20 +374,30 @@ def _definition(text):
     if not match or match.group(1) == "defined" or match.group(2) is None and text[match.end(1) :][:1] == "(":
         return [ERROR, "malformed #define " + text]
     name, has_parameters, parameters, body = match.groups()
+    if "\\" in name:
+        name = canonical(name)
     if has_parameters is None:
         return [DEFINE, name, None, body]
-    parameters = [re.sub(r"\s", "", each) for each in parameters.split(",")] if parameters.strip() else []
-    if len(set(parameters)) < len(parameters):
+    listed = []
+    for parameter in parameters.split(",") if parameters.strip() else ():
+        match = _PARAMETER.fullmatch(parameter.strip())
+        if not match or not match.group() or listed and listed[-1].endswith("..."):
+            return [ERROR, "malformed parameters in #define " + text]
+        listed.append((match.group(1) or "") + (match.group(2) or ""))
+    if len({parameter.rstrip(".") for parameter in listed}) < len(listed):
         return [ERROR, "a parameter is named twice in #define " + text]
-    return [DEFINE, name, parameters, body]
+    return [DEFINE, name, listed if "\\" not in parameters else [canonical(each) for each in listed], body]
 
 
 def _condition(keyword, rest, number):
     if keyword == "else":
         return ""
     if keyword in ("ifdef", "def", "ifndef", "ndef"):
-        name = rest.split()[:1]
-        return ("-" if "n" in keyword[:3] else "+") + name[0] if name else "?"
+        match = _NAME.match(rest)
+        if not match:
+            return "?"
+        name = match.group()
+        return ("-" if "n" in keyword[:3] else "+") + (name if "\\" not in name else canonical(name))
     match = re.match(r"(!?)\s*defined\s*(?:\(\s*([^\W\d]\w*)\s*\)|([^\W\d]\w*))\Z", rest)
     if match:
         return ("-" if match.group(1) else "+") + (match.group(2) or match.group(3))

@@ -49,6 +49,9 @@ _BUILTINS_SINCE = {
     "__builtin_stdc_rotate_right": 15,
 }  # fmt: skip
 
+# #cpu and #machine; GCC has none for the other targets.
+_MACHINES = {"x86_64": "x86_64", "i386": "i386", "arm": "arm", "armbe": "arm", "s390": "s390", "powerpc": "powerpc64"}
+
 
 # Operators of clang whose answers no table here has, by their first version: what they ask for is refused.
 _NOT_ANSWERED = {
@@ -137,6 +140,14 @@ class Compiler:
         if self.version >= (14,):
             operators["__has_feature"] = operators["__has_extension"] = lambda name: 0
         return operators
+
+    def assertions(self):
+        """{predicate: its answers} of GCC's assertions for Linux."""
+        assertions = {"system": {"linux", "unix", "posix"}}
+        if self.target in _MACHINES:
+            assertions["cpu"] = {_MACHINES[self.target]}
+            assertions["machine"] = {_MACHINES[self.target]}
+        return assertions
 
     def _has_attribute(self, name):
         name = name.rpartition("::")[2]

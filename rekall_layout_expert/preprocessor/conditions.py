@@ -4,7 +4,7 @@ A condition is expanded with the macro table as it stands, identifiers that are 
 that of intmax_t and uintmax_t: a data model whose int has 64 bits.
 """
 
-from rekall_layout_expert.c_integers import Arithmetic, ExpressionReader, NotConstant
+from rekall_layout_expert.c_integers import Arithmetic, ExpressionReader, NotConstant, matching
 from rekall_layout_expert.c_tokens import is_identifier, tokenize
 from rekall_layout_expert.errors import LayoutExpertError
 
@@ -15,15 +15,18 @@ class Conditions:
     """Answers the conditions of one translation unit.
 
     table: its MacroTable; compiler: answers has_attribute, has_builtin and has_feature; find: tells whether a header
-    that __has_include names exists, as find(kind, spelled) -> bool.
+    that __has_include names exists, as find(kind, spelled) -> bool.  Attribute: assertions, {predicate: its answers}.
     """
 
     def __init__(self, table, compiler, find):
         self.table = table
+        self.assertions = compiler.assertions()
         self._tokens = {}
         self._inside = False
         self._skipping = False  # in an operand of ?: that is not evaluated
         table.define_builtin("defined", self._defined)
+        for mark in ("#", "%:"):
+            table.define_builtin(mark, self._assertion)
         for name in ("__has_include", "__has_include_next"):
             table.define_builtin(name, self._has_include(find, "next" if name.endswith("next") else ""))
         for name, answer in compiler.operators().items():
@@ -61,6 +64,21 @@ class Conditions:
 
     def _is_operator(self, name):
         return name in self.table.builtins and name != "defined"
+
+    def add_assertion(self, text):
+        """#assert predicate(answer).  Raises NotConstant for a malformed one."""
+        predicate, answer = _assertion(text)
+        if answer is None:
+            raise NotConstant("an assertion without an answer")
+        self.assertions.setdefault(predicate, set()).add(answer)
+
+    def remove_assertion(self, text):
+        """#unassert predicate(answer), or of a predicate with all its answers."""
+        predicate, answer = _assertion(text)
+        if answer is None:
+            self.assertions.pop(predicate, None)
+        else:
+            self.assertions.get(predicate, set()).discard(answer)
 
     def _fold(self, tree):
         kind = tree[0]
@@ -107,46 +125,82 @@ class Conditions:
             raise NotConstant("'defined' without an identifier")
         return ["1" if name in self.table.current or self._is_operator(name) else "0"]
 
+    # # PREDICATE [( ANSWER )]        (GNU C)
+    def _assertion(self, reader):
+        if not self._inside:
+            return None
+        predicate = reader.next_token()
+        if predicate is None or not is_identifier(predicate):
+            raise NotConstant("an assertion without a predicate")
+        answers = self.assertions.get(predicate, ())
+        if not reader.reads_parenthesis():
+            return [str(int(bool(answers)))]
+        return [str(int(" ".join(self._group(reader.next_token, "an assertion")) in answers))]
+
+    def _group(self, next_token, what):
+        """The tokens up to the parenthesis that closes the one that was read."""
+        words = []
+        depth = 1
+        while True:
+            token = next_token()
+            if token is None:
+                raise self._malformed("')' is missing after %s" % what)
+            depth += (token == "(") - (token == ")")
+            if not depth:
+                return words
+            words.append(token)
+
+    def _malformed(self, text):
+        return NotConstant(text) if self._inside else LayoutExpertError(text)
+
     def _has_include(self, find, prefix):
         def answer(reader):
-            if not self._inside:
-                return None
+            if reader.file() is not None:
+                raise LayoutExpertError("__has_include stands outside of a directive")
             if reader.next_token() != "(":
-                raise NotConstant("'(' is missing after '__has_include'")
-            token = reader.next_token()
+                raise self._malformed("'(' is missing after '__has_include'")
+            depth = len(reader.stack)
+            token = reader.next_expanded()
+            following = reader.next_token if len(reader.stack) == depth else reader.next_expanded
             if token == "<":
-                spelled = []
+                kind, spelled = "<", []
                 while True:
-                    token = reader.next_token()
-                    if token in (">", None):
+                    token = following()
+                    if token is None:
+                        raise self._malformed("__has_include names no header")
+                    if token == ">":
                         break
                     spelled.append(token)
-                kind, name = "<", "".join(spelled)
-            elif token and token[0] == '"':
+                name = "".join(spelled)
+            elif token and token[0] == '"' and len(token) > 2:
                 kind, name = '"', token[1:-1]
             else:
-                raise NotConstant("__has_include of a computed name")
+                raise self._malformed("__has_include names no header")
             if reader.next_token() != ")":
-                raise NotConstant("')' is missing after '__has_include'")
+                raise self._malformed("')' is missing after '__has_include'")
             return ["1" if find(prefix + kind, name) else "0"]
 
         return answer
 
     def _operator(self, function):
         def answer(reader):
-            if not self._inside:
-                return None
             if reader.next_token() != "(":
-                raise NotConstant("'(' is missing after a __has_ operator")
-            words = []
-            depth = 1
-            while True:
-                token = reader.next_token()
-                if token is None:
-                    raise NotConstant("')' is missing after a __has_ operator")
-                depth += (token == "(") - (token == ")")
-                if not depth:
-                    return [str(function("".join(words)))]
-                words.append(token)
+                raise self._malformed("'(' is missing after a __has_ operator")
+            return [str(function("".join(self._group(reader.next_expanded, "a __has_ operator"))))]
 
         return answer
+
+
+def _assertion(text):
+    """(predicate, answer | None) of an #assert or #unassert."""
+    tokens = tokenize(text)
+    if not tokens or not is_identifier(tokens[0]):
+        raise NotConstant("an assertion without a predicate")
+    if len(tokens) == 1:
+        return tokens[0], None
+    if tokens[1] != "(":
+        raise NotConstant("an answer without a parenthesis")
+    answer = tokens[2 : matching(tokens, 1)]
+    if not answer:
+        raise NotConstant("an empty answer")
+    return tokens[0], " ".join(answer)

@@ -37,13 +37,13 @@ class Headers:
     def find(self, kind, spelled, including, place=-1):
         """(path, place) of the file that an #include means, or None.
 
-        kind: '"', '<', 'next"' or 'next<'; including: the path of the including file; place: where on the search path
+        kind: '"' or '<', perhaps behind "next" or "import"; including: the path of the including file; place: where on the search path
         that one was found, -1 for elsewhere.
         """
         if posixpath.isabs(spelled):
             return (spelled, -1) if self.exists(spelled) else None
         first = place + 1 if kind.startswith("next") else 0
-        if kind == '"':
+        if kind[-1] == '"' and not kind.startswith("next"):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(including), spelled))
             if self.exists(path):
                 return path, -1

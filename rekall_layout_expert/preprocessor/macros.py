@@ -10,13 +10,27 @@ disabled is painted and never expanded again.  Arguments are expanded on their o
 """
 
 from bisect import bisect_left
+from itertools import chain
 
-from rekall_layout_expert.c_tokens import Painted, Pragma, Unspelled, is_identifier, tokenize, tokenize_spelling
+from rekall_layout_expert.c_tokens import (
+    Painted,
+    Pragma,
+    Spelled,
+    Unspelled,
+    is_identifier,
+    tokenize,
+    tokenize_spelling,
+    unshielded,
+)
 from rekall_layout_expert.errors import LayoutExpertError
 
 # So many tokens may come out of one macro call: fifty times what the largest of a kernel takes.
 _MOST_TOKENS = 1000000
+_MOST_TOKENS_PRINTED = 10000000  # what a text without a kernel's manners takes
 NOW = None  # the moment after everything seen so far
+_PASTE = ("##", "%:%:")
+_STRINGIFY = ("#", "%:")
+_NEVER_REPLACED = (Painted, Pragma)
 _OMITTED = ()  # the variable arguments that an invocation leaves out, which are not the same as empty ones
 
 
@@ -46,7 +60,7 @@ class Macro:
         """
         if self.operands is None:
             tokens = read(self.body)
-            if self.parameters is None and "##" not in tokens:
+            if self.parameters is None and "##" not in tokens and "%:%:" not in tokens:
                 self.operands = [" " if token.isspace() else token for token in tokens]
             else:
                 self.operands = self._chains(tokens)
@@ -64,13 +78,15 @@ class Macro:
             position += 1
             if token.isspace():
                 following = next((each for each in tokens[position:] if not each.isspace()), "")
-                if not joining and following != "##":
+                if not joining and following not in _PASTE:
                     chains.append([("token", " ")])
                 continue
-            if token == "##" and chains:
+            if token in _PASTE:
+                if not chains:
+                    raise LayoutExpertError("in macro %s: '##' at the beginning" % self.name)
                 joining = True
                 continue
-            if token == "#" and self.parameters is not None:
+            if token in _STRINGIFY and self.parameters is not None:
                 while position < len(tokens) and tokens[position].isspace():
                     position += 1
                 name = tokens[position] if position < len(tokens) else ""
@@ -94,20 +110,26 @@ class Macro:
                 joining = False
             else:
                 chains.append([operand])
+        if joining:
+            raise LayoutExpertError("in macro %s: '##' at the end" % self.name)
         return chains
 
     def _optional(self, tokens, position):
         """The chains inside the parentheses of a __VA_OPT__ and the position behind them."""
         while position < len(tokens) and tokens[position].isspace():
             position += 1
+        if tokens[position : position + 1] != ["("]:
+            raise LayoutExpertError("in macro %s: __VA_OPT__ without a parenthesis" % self.name)
         depth = 0
         for end in range(position, len(tokens)):
+            if tokens[end] == "__VA_OPT__":
+                raise LayoutExpertError("in macro %s: __VA_OPT__ in a __VA_OPT__" % self.name)
             if tokens[end] == "(":
                 depth += 1
             elif tokens[end] == ")":
                 depth -= 1
                 if not depth:
-                    return self._chains(tokens[position + 1 : end]), end + 1
+                    return self._chains(_stripped(tokens[position + 1 : end])), end + 1
         raise LayoutExpertError("in macro %s: unterminated __VA_OPT__" % self.name)
 
 
@@ -120,6 +142,7 @@ class MacroTable:
     def __init__(self, spelling=False):
         self.read = tokenize_spelling if spelling else tokenize
         self.spelling = spelling
+        self.most_tokens = _MOST_TOKENS_PRINTED if spelling else _MOST_TOKENS
         self.moment = 0
         self.current = {}
         self.history = {}
@@ -203,10 +226,23 @@ class MacroTable:
         """
         if all(self.history.keys().isdisjoint(tokens) for tokens, *_ in segments):
             return [token for tokens, *_ in segments for token in tokens]
+        return self._expanded(segments, [])
+
+    def expand_stream(self, segments, out):
+        """Expands text into `out` as it comes: segments is an iterator as `expand` takes a list.
+
+        It is asked for more only when what it gave has been read; None stands where no invocation goes on.
+        """
+        segments = iter(segments)
+        for segment in segments:
+            if segment is not None:
+                self._expanded(chain((segment,), segments), out)
+
+    def _expanded(self, segments, out):
         previous, disabled = self._when, self._disabled
         self._disabled = set()
         try:
-            return self.reader(self, segments).run()
+            return self.reader(self, segments).run(out)
         except RecursionError:
             raise LayoutExpertError("macro arguments are nested too deeply") from None
         finally:
@@ -239,11 +275,11 @@ class Reader:
         self.position = 0
         self.macro = None  # whose replacement `tokens` is
 
-    def run(self):
+    def run(self, out):
+        """Reads everything, replaces the macros and appends to `out`, which is returned."""
         table = self.table
         history = table.history
         disabled = table._disabled
-        out = []
         append = out.append
         while True:
             tokens, position = self.tokens, self.position
@@ -251,7 +287,7 @@ class Reader:
             while position < end:
                 token = tokens[position]
                 position += 1
-                if token in history and token.__class__ is not Painted:
+                if token in history and token.__class__ not in _NEVER_REPLACED:
                     break
                 append(token)
             else:
@@ -260,6 +296,10 @@ class Reader:
                     return out
                 continue
             self.position = position
+            if not self.stack:
+                self.invocation = (self.tokens, self.position, self.first_line)
+                if self.parent is None:
+                    table._tokens_left = table.most_tokens
             builtin = table.builtins.get(token)
             if builtin is not None:
                 replacement = builtin(self)
@@ -269,10 +309,6 @@ class Reader:
                     out.extend(replacement)
                 continue
             macro = table.lookup(token, table._when)
-            if not self.stack:
-                self.invocation = (self.tokens, self.position, self.first_line)
-                if self.parent is None:
-                    table._tokens_left = _MOST_TOKENS
             if macro is None:
                 append(token)
             elif macro.name in disabled:
@@ -293,15 +329,13 @@ class Reader:
                     self._enter(macro, operands)
 
     def _enter(self, macro, tokens):
-        if self.table.spelling and tokens:
-            tokens = _stripped(tokens)  # white space around a replacement is what stood around the name
         self.stack.append((self.tokens, self.position, self.macro))
         self.tokens, self.position, self.macro = tokens, 0, macro
         table = self.table
         table._disabled.add(macro.name)
         table._tokens_left -= len(tokens)
         if table._tokens_left < 0:
-            raise LayoutExpertError("the macro %s expands to more than %d tokens" % (macro.name, _MOST_TOKENS))
+            raise LayoutExpertError("the macro %s expands to more than %d tokens" % (macro.name, table.most_tokens))
 
     def _leave(self):
         """Goes back to the list below, or on to the next segment; False at the end of everything."""
@@ -352,6 +386,30 @@ class Reader:
             if not self._leave():
                 return None
 
+    def next_expanded(self):
+        """As next_token(), with macros replaced."""
+        while True:
+            token = self.next_token()
+            if token is None or token in self.table.builtins or token.__class__ in _NEVER_REPLACED:
+                return token
+            macro = self.table.lookup(token, self.table._when)
+            if macro is None or token in self.table._disabled:
+                return token
+            arguments = ()
+            if macro.parameters is not None:
+                if not self.reads_parenthesis():
+                    return token
+                arguments = self._arguments(macro)
+            operands = macro.compiled(self.table.read)
+            if operands and operands[0].__class__ is list:
+                operands = self._substitute(macro, operands, arguments)
+            self._enter(macro, operands)
+
+    def reads_parenthesis(self):
+        """Whether an opening parenthesis follows; it has then been read."""
+        self._at_parenthesis()
+        return self._peeked
+
     def line(self):
         """The number of the line that is being read, as far as the tokens keep their newlines.
 
@@ -372,6 +430,7 @@ class Reader:
         """The arguments of an invocation, unexpanded: one token list a parameter."""
         arguments = [[]]
         depth = 0
+        disabled = self.table._disabled
         parameters = macro.parameters
         last = len(parameters) if macro.variadic else -1
         while True:
@@ -390,7 +449,7 @@ class Reader:
             elif token == "," and not depth and len(arguments) != last:
                 arguments.append([])
                 continue
-            arguments[-1].append(token)
+            arguments[-1].append(Painted(token) if token in disabled else token)
         if self.table.spelling:
             arguments = [_stripped(argument) for argument in arguments]
         if len(arguments) != len(parameters):
@@ -410,7 +469,7 @@ class Reader:
         table = self.table
         if table.history.keys().isdisjoint(tokens):
             return tokens
-        return table.reader(table, [(tokens, table._when, 0, None)], self).run()
+        return table.reader(table, [(tokens, table._when, 0, None)], self).run([])
 
     def _substitute(self, macro, chains, arguments):
         """The replacement list of one invocation (C11 6.10.3.1 to 6.10.3.3)."""
@@ -423,9 +482,9 @@ class Reader:
 
         def evaluate(chains):
             out = []
-            for chain in chains:
-                if len(chain) == 1:
-                    kind, value = chain[0]
+            for operands in chains:
+                if len(operands) == 1:
+                    kind, value = operands[0]
                     if kind == "token":
                         out.append(value)
                     elif kind == "argument":
@@ -433,7 +492,7 @@ class Reader:
                     else:
                         out.extend(raw(kind, value))
                 else:
-                    out.extend(joined(chain))
+                    out.extend(joined(operands))
             return out
 
         def raw(kind, value):
@@ -443,27 +502,24 @@ class Reader:
                 return arguments[value]
             if kind == "string":
                 return [_stringified(arguments[value], self.table.spelling)]
-            inner = evaluate(value) if any(not each.isspace() for each in argument(len(arguments) - 1)) else []
+            inner = evaluate(value) if any(map(_is_ink, argument(len(arguments) - 1))) else []
             return [_stringified(inner, self.table.spelling)] if kind == "optional-string" else inner
 
-        def joined(chain):
-            left = list(raw(*chain[0]))
-            rest = chain[1:]
-            for index, (kind, value) in enumerate(rest):
+        def joined(operands):
+            last = len(arguments) - 1 if macro.variadic else -1
+            runs = [[list(raw(*operands[0]))]]  # of token lists that are pasted to each other
+            for kind, value in operands[1:]:
                 right = raw(kind, value)
-                if (
-                    index == 0
-                    and macro.variadic
-                    and chain[0] == ("token", ",")
-                    and (kind, value) == ("argument", len(arguments) - 1)
-                ):
+                before = next((tokens for tokens in reversed(runs[-1]) if tokens), ())
+                if kind == "argument" and value == last and before and before[-1] == ",":
                     # GNU C: the comma goes with the arguments that are left out, and is not pasted to those given.
-                    left = [] if right is _OMITTED else left + list(right)
-                elif left and right:
-                    left = left[:-1] + _pasted(left[-1], right[0]) + list(right[1:])
+                    if right is _OMITTED:
+                        before.pop()
+                    else:
+                        runs.append([list(right)])
                 else:
-                    left = left or list(right)
-            return left
+                    runs[-1].append(list(right))
+            return [token for run in runs for token in _pasted(run)]
 
         return evaluate(chains)
 
@@ -488,24 +544,37 @@ def _stripped(tokens):
     return tokens[start:end]
 
 
-def _pasted(left, right):
-    together = left + right
-    tokens = tokenize(together)
-    if len(tokens) != 1 and together not in ("//",):
-        return [str(left), str(right)]
-    return [together]
+def _pasted(lists):
+    """The tokens of several lists, the last of each pasted to the first of the next; an empty one is a placemarker."""
+    out = []
+    for tokens in lists:
+        if not out or not tokens or out[-1].isspace() or tokens[0].isspace():
+            out += tokens
+            continue
+        together = out[-1] + tokens[0]
+        pasted = tokenize_spelling(together)
+        if len(pasted) != 1 or together == "//":
+            raise LayoutExpertError("pasting %s and %s does not make a token" % (out[-1], tokens[0]))
+        out[-1:] = pasted + tokens[1:]
+    return out
 
 
 def _stringified(tokens, spelling):
     parts = []
+    backslashes = 0
     for token in tokens:
         if token.isspace():
             if parts and parts[-1] != " ":
                 parts.append(" ")
-        elif token[-1] in "\"'" and len(token) > 1 and not is_identifier(token):
-            parts.append(token.replace("\\", "\\\\").replace('"', '\\"'))
-        else:
-            parts.append(token)
+            continue
+        if token[-1] in "\"'" and len(token) > 1 and not is_identifier(token):
+            token = unshielded(token).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        elif token.__class__ is Spelled:
+            token = token.spelling
+        parts.append(token)
+        backslashes = backslashes + 1 if token == "\\" else 0
+    if backslashes % 2:
+        del parts[len(parts) - 1 - parts[::-1].index("\\")]  # it would make the closing quote a part of the text
     literal = '"%s"' % "".join(parts).strip()
     return literal if spelling or len(parts) < 2 else Unspelled(literal)
 

@@ -5,8 +5,13 @@ noted, as declarations with their moment in the macro table's history; nothing i
 costs what the directives cost, and the text is left for those who want a declaration (see `MacroTable`).
 """
 
+import functools
+import os
+import posixpath
 import re
+import time
 
+from rekall_layout_expert.c_integers import NotConstant
 from rekall_layout_expert.c_tokens import Painted, Pragma
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.program import DEFINE, EAGER, ENDS, ERROR, IF, INCLUDE, LINE, OPAQUE, PRAGMA, TEXT, UNDEF
@@ -48,7 +53,7 @@ class OpenFile:
         self.place = place
         self.level = level
         self.added_lines = added_lines
-        self.name = name or path
+        self.name = path if name is None else name
 
 
 class TranslationUnit:
@@ -56,15 +61,16 @@ class TranslationUnit:
 
     headers: a `Headers`; compiler: a `Compiler`; defines: {name: body} as -D gives them (a name may carry a parameter
     list); forced: paths included before the root, as -include does; unknown: macros that are defined, but nobody can
-    say how: a condition that asks for one is an error, and in a declaration it is no constant; spelling: keep white space.
+    say how: a condition that asks for one is an error, and in a declaration it is no constant.
     Raises LayoutExpertError for an #error, an #include that is nowhere, and malformed directives.
     """
 
     macro_table = MacroTable
+    keeps_spelling = False
 
-    def __init__(self, headers, compiler, root, defines=None, forced=(), unknown=(), spelling=False):
+    def __init__(self, headers, compiler, root, defines=None, forced=(), unknown=()):
         self.headers = headers
-        self.macros = self.macro_table(spelling)
+        self.macros = self.macro_table(self.keeps_spelling)
         self.conditions = Conditions(self.macros, compiler, self._header_exists)
         self.declarations = []
         self.paths = []  # of the files entered, in order, each once
@@ -77,13 +83,15 @@ class TranslationUnit:
         self._pack = None
         self._packs = []
         self._counter = 0
-        self._printed = []
-        self._unprinted = 0
         self.macros.define_builtin("__COUNTER__", self._next_count)
         self.macros.define_builtin("__LINE__", lambda reader: [str(reader.line())])
         self.macros.define_builtin("__FILE__", lambda reader: ['"%s"' % self._file(reader).name])
+        self.macros.define_builtin("__FILE_NAME__", lambda reader: ['"%s"' % posixpath.basename(self._file(reader).name)])
         self.macros.define_builtin("__BASE_FILE__", lambda reader: ['"%s"' % root])
         self.macros.define_builtin("__INCLUDE_LEVEL__", lambda reader: [str(self._file(reader).level)])
+        self.macros.define_builtin("__DATE__", lambda reader: [self._now[0]])
+        self.macros.define_builtin("__TIME__", lambda reader: [self._now[1]])
+        self.macros.define_builtin("__TIMESTAMP__", lambda reader: [_timestamp(self._file(reader).path)])
         self.macros.define_builtin("_Pragma", self._pragma_operator)
         for name in unknown:
             self.macros.define_builtin(name, _refusal(name))
@@ -96,8 +104,11 @@ class TranslationUnit:
             name, parenthesis, parameters = name.partition("(")
             self.macros.define(name, parameters.rstrip(")").split(",") if parenthesis else None, str(body))
         self.macros.moment += 1
+        self._walk(tuple(forced) + (root,))
+
+    def _walk(self, paths):
         try:
-            for path in tuple(forced) + (root,):
+            for path in paths:
                 self._enter(path, -1)
         except RecursionError:
             raise LayoutExpertError("%s: conditionals are nested too deeply" % self._stack[-1].path) from None
@@ -113,8 +124,15 @@ class TranslationUnit:
         )
 
     def _enter(self, path, place):
+        program = self._opened(path, place)
+        if program is not None:
+            self._run(program)
+            self._stack.pop()
+
+    def _opened(self, path, place):
+        """The program of a file that is entered, or None if it would not say anything."""
         if path in self._once or self._guards.get(path) in self.macros.current:
-            return
+            return None
         if len(self._stack) >= _MOST_NESTED_INCLUDES:
             raise LayoutExpertError("%s: #include nested too deeply" % path)
         if path not in self._seen:
@@ -123,8 +141,7 @@ class TranslationUnit:
         program = self.headers.program(path)
         self._guards[path] = _guard(program)
         self._stack.append(OpenFile(path, place, len(self._stack)))
-        self._run(program)
-        self._stack.pop()
+        return program
 
     def _run(self, program):
         macros = self.macros
@@ -154,6 +171,14 @@ class TranslationUnit:
                 )
             elif kind == LINE:
                 self._set_line(item[1])
+            elif item[1] != "ident":
+                self._assert(item[1], item[2])
+
+    def _assert(self, keyword, text):
+        try:
+            (self.conditions.add_assertion if keyword == "assert" else self.conditions.remove_assertion)(text)
+        except NotConstant as error:
+            raise LayoutExpertError("%s: #%s %s: %s" % (self._stack[-1].path, keyword, text, error)) from None
 
     def _holds(self, condition):
         try:
@@ -184,28 +209,45 @@ class TranslationUnit:
         self._depth = 0
         if declaration is not None:
             self.declarations.append(declaration)
-            if declaration.eager and not self.macros.spelling:
+            if declaration.eager:
                 self._expand_now(declaration)
 
     def _include(self, kind, spelled):
+        found = self._find(kind, spelled)
+        if self._pending is not None:
+            self._pending.opaque = True  # its content is what the file says (X-macros)
+        if found is not None:
+            self._enter(*found)
+
+    def _find(self, kind, spelled):
+        """(path, place) of the file that an #include means; None for one that is not to be included again."""
         if not kind:
             kind, spelled = self._computed_include(spelled)
         including = self._stack[-1]
+        if kind.startswith("next") and len(self._stack) == 1:
+            kind = kind[4:]
         found = self.headers.find(kind, spelled, including.path, including.place)
         if found is None:
             raise missing(spelled, including.path, self.headers.search_path)
-        if self._pending is not None:
-            self._pending.opaque = True  # its content is what the file says (X-macros)
-        self._enter(*found)
+        if kind.startswith("import"):
+            self._once.add(found[0])
+            if found[0] in self._seen:
+                return None
+        return found
 
     def _computed_include(self, text):
-        tokens = self.macros.expand([(self.macros.read(text), None, 0, None)])
+        prefix, text = text[1:].split(" ", 1) if text[:1] == "#" else ("", text)
+        tokens = self._expanded(text)
         spelled = "".join(tokens).strip()
-        if spelled[:1] == "<" and spelled[-1:] == ">":
-            return "<", spelled[1:-1]
-        if spelled[:1] == '"' and spelled[-1:] == '"':
-            return '"', spelled[1:-1]
+        if spelled[:1] == "<" and ">" in spelled:
+            return prefix + "<", spelled[1 : spelled.index(">")]
+        if spelled[:1] == '"' and spelled[-1:] == '"' and len(spelled) > 2:
+            return prefix + '"', spelled[1:-1]
         raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1].path, text))
+
+    def _expanded(self, text):
+        """The tokens of a directive's text."""
+        return self.macros.expand([(self.macros.read(text), None, 0, None)])
 
     def _header_exists(self, kind, spelled):
         including = self._stack[-1]
@@ -214,11 +256,13 @@ class TranslationUnit:
     def _set_line(self, text):
         """#line: what the number of the line behind this one is, and what the file is called."""
         number, _, text = text.partition(" ")
-        words = "".join(self.macros.expand([(self.macros.read(text), None, 0, None)])).split(None, 1)
+        file = self._stack[-1]
+        words = "".join(self._expanded(text)).split(None, 1)
         if not words or not words[0].isdigit():
             raise LayoutExpertError("%s:%s: #line without a number" % (self._stack[-1].path, number))
-        file = self._stack[-1]
-        name = words[1].split('"')[1] if len(words) > 1 and words[1].count('"') >= 2 else file.name
+        if len(words) > 1 and (words[1][0] != '"' or words[1].count('"') < 2):
+            raise LayoutExpertError("%s:%s: #line with %s for a file's name" % (file.path, number, words[1]))
+        name = words[1].split('"')[1] if len(words) > 1 else file.name
         self._stack[-1] = OpenFile(file.path, file.place, file.level, int(words[0]) - int(number) - 1, name)
 
     def _file(self, reader):
@@ -226,9 +270,7 @@ class TranslationUnit:
         return reader.file() or self._stack[-1]
 
     def _pragma(self, text):
-        words = text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
-        if self.macros.spelling and words != ["once"] and words[:1] not in (["push_macro"], ["pop_macro"]):
-            self._note_pragma(text)
+        words = pragma_words(text)
         if words == ["once"]:
             self._once.add(self._stack[-1].path)
         elif words[:1] in (["push_macro"], ["pop_macro"]) and len(words) == 4:
@@ -236,17 +278,14 @@ class TranslationUnit:
             (self.macros.push if words[0] == "push_macro" else self.macros.pop)(words[2].strip('"'))
         elif words[:1] == ["pack"]:
             self._pack = packed(self._pack, self._packs, text)
-            if self._pending is not None and not self.macros.spelling:
+            if self._pending is not None:
                 self._note_pragma(pack_pragma(self._pack))
         elif words[:1] == ["scalar_storage_order"]:
             raise LayoutExpertError("%s: #pragma %s is not understood" % (self._stack[-1].path, text))
 
     def _note_pragma(self, text):
         """Lets a pragma travel with the text, at its place."""
-        declaration = self._pending or Declaration(self._pack, self._stack[-1].path, 0)
-        declaration.pieces.append((Pragma(text), self.macros.moment + 1, 0, self._stack[-1]))
-        if self._pending is None:
-            self.declarations.append(declaration)
+        self._pending.pieces.append((Pragma(text), self.macros.moment + 1, 0, self._stack[-1]))
 
     def _expand_now(self, declaration):
         """Expands a declaration whose macros may hold _Pragma, which rules over all that follows."""
@@ -259,41 +298,57 @@ class TranslationUnit:
             tokens.append(token)
         declaration.tokens = tokens
 
-    def text_tokens(self):
-        """The tokens of all text, white space and pragmas among them, macros replaced (with `spelling`)."""
-        self._print()
-        return self._printed
-
-    def _print(self):
-        """Expands the text that has been walked over since the last call."""
-        self._flush()
-        segments = []
-        for declaration in self.declarations[self._unprinted :]:
-            for text, *where in declaration.pieces:
-                tokens = [text] if text.__class__ is Pragma else self.macros.read(text) + ["\n"]
-                segments.append((tokens, *where))
-        self._unprinted = len(self.declarations)
-        self._printed += self.macros.expand(segments)
-
     def _next_count(self, reader):
-        if not self.macros.spelling and reader.file() is not None:
+        if reader.file() is not None:
             return [Painted("__COUNTER__")]  # declarations are not expanded in the text's order: no number is right
-        if self.macros.spelling and reader.file() is None:
-            self._print()  # a directive counts after the text before it
+        return self._counted()
+
+    def _counted(self):
         self._counter += 1
         return [str(self._counter - 1)]
 
     def _pragma_operator(self, reader):
-        if reader.next_token() != "(":
-            raise LayoutExpertError("_Pragma takes a parenthesized string literal")
-        literal = reader.next_token() or ""
-        if literal[-1:] != '"' or reader.next_token() != ")":
-            raise LayoutExpertError("_Pragma takes a parenthesized string literal")
-        pragma = destringized(literal)
-        if pragma.split("(")[0].split() in (["push_macro"], ["pop_macro"]):
+        """_Pragma, which a directive does not know, and an argument leaves to the text that it is put into."""
+        if reader.file() is None or reader.parent is not None:
+            return None
+        pragma = pragma_operand(reader)
+        if pragma_words(pragma)[:1] in (["push_macro"], ["pop_macro"]):
             # It would rule over the text being expanded, too.
-            raise LayoutExpertError("_Pragma(%s) is not understood, only #pragma %s is" % (literal, pragma))
+            raise LayoutExpertError('_Pragma("%s") is not understood, only #pragma %s is' % (pragma, pragma))
         return [pragma]
+
+    @functools.cached_property
+    def _now(self):
+        """The text of __DATE__ and __TIME__: those of SOURCE_DATE_EPOCH where that is set."""
+        epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+        now = time.gmtime(int(epoch)) if epoch.isdigit() else time.localtime()
+        month = _MONTHS[now.tm_mon - 1]
+        return '"%s %2d %4d"' % (month, now.tm_mday, now.tm_year), '"%02d:%02d:%02d"' % now[3:6]
+
+
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+def _timestamp(path):
+    """The text of __TIMESTAMP__: when a file was last changed."""
+    try:
+        return '"%s"' % time.asctime(time.localtime(os.stat(path).st_mtime))
+    except OSError:
+        return '"??? ??? ?? ??:??:?? ????"'
+
+
+def pragma_words(text):
+    """The words of a pragma."""
+    return text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()
+
+
+def pragma_operand(reader):
+    """The pragma that a _Pragma operator stands for."""
+    if reader.next_expanded() == "(":
+        literal = reader.next_expanded() or ""
+        if literal[-1:] == '"' and literal[:2] != "u8" and reader.next_expanded() == ")":
+            return destringized(literal)
+    raise LayoutExpertError("_Pragma takes a parenthesized string literal")
 
 
 def _refusal(name):

@@ -73,9 +73,10 @@ class KernelHeaders(Headers):
 class Kernel:
     """The types of one kernel.
 
-    pre_ast: a PreAst; config: a KernelConfig; compiler: the Compiler that the kernel's banner names, for a config that names
-    none; assumed: the version of GCC to assume where neither does; symbols: its Symbols, where they are known.  Attributes:
-    compiler, other_compilers (versions of GCC that may be the kernel's as well, where nothing names it), unit (the walked TranslationUnit), scope, layouts, notes
+    pre_ast: a PreAst; config: a KernelConfig; unit: the class of the walk, if not the usual; compiler: the Compiler that the
+    kernel's banner names, for a config that names none; assumed: the version of GCC to assume where neither does; symbols:
+    its Symbols, where they are known.  Attributes: compiler, other_compilers (versions of GCC that may be the kernel's as
+    well, where nothing names it), unit (the walked TranslationUnit), scope, layouts, notes
     (sentences about what was assumed).
     Raises LayoutExpertError where the two do not fit each other.
     """
@@ -83,7 +84,7 @@ class Kernel:
     translation_unit = TranslationUnit
     scope_of = Scope
 
-    def __init__(self, pre_ast, config, spelling=False, randstruct_seed=None, compiler=None, symbols=None, assumed=None):
+    def __init__(self, pre_ast, config, unit=None, randstruct_seed=None, compiler=None, symbols=None, assumed=None):
         check_fit(pre_ast, config)
         self.pre_ast = pre_ast
         self.config = config
@@ -101,7 +102,7 @@ class Kernel:
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
         self._unknown = list(pre_ast.header["unknown"])
         self._bounds = self._bounds_values()
-        self.unit = self._walk(ROOT, self._bounds, spelling)
+        self.unit = self._walk(ROOT, self._bounds, unit)
 
     def read_types(self):
         """Makes `scope` and `layouts`."""
@@ -129,11 +130,11 @@ class Kernel:
         scope = self.scope_of(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
         return scope, LAYOUTS[self.compiler.name](scope, self._abi, self._randstruct, self.compiler.version)
 
-    def _walk(self, root, bounds, spelling=False, defines=()):
+    def _walk(self, root, bounds, unit=None, defines=()):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)
         defines = dict(self._defines(), **dict(defines))
-        return self.translation_unit(
-            headers, self.compiler, root, defines, self.pre_ast.header["forced"], self._unknown, spelling
+        return (unit or self.translation_unit)(
+            headers, self.compiler, root, defines, self.pre_ast.header["forced"], self._unknown
         )
 
     def _compiler(self, found, assumed):
