@@ -14,6 +14,8 @@ and hash as the text they carry.
 
 import re
 
+from rekall_layout_expert.errors import LayoutExpertError
+
 # What C11 Annex D allows in identifiers besides ASCII.
 _EXTENDED = (
     "\u00a8\u00aa\u00ad\u00af\u00b2-\u00b5\u00b7-\u00ba\u00bc-\u00be\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u167f\u1681-\u180d"
@@ -37,24 +39,35 @@ _GRAMMAR = (
 )
 
 tokenize = re.compile(_GRAMMAR % (_NAME, _LETTER, ""), re.S).findall
-_tokenize_spelling = re.compile(r"\s+|" + _GRAMMAR % (SPELLED_NAME, _LETTER, "|" + _UCN), re.S).findall
+_tokenize_spelling = re.compile(r"\s+|::|" + _GRAMMAR % (SPELLED_NAME, _LETTER, "|" + _UCN), re.S).findall
 
 IDENTIFIER = re.compile(_NAME + r"\Z")
 _READ_UCN = re.compile(_UCN)
+_COMBINING = re.compile("[\u0300-\u036f\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")  # never first (C11 D.2)
 _NO_NAME = re.compile("[\"']|^[.0-9]")
 
 
 def tokenize_spelling(text):
     """The tokens of a text, white space among them."""
     tokens = _tokenize_spelling(text)
+    if text.isascii() and "\\" not in text:
+        return tokens
     if "\\" in text:
         tokens = [Spelled(token) if _READ_UCN.search(token) and not _NO_NAME.search(token) else token for token in tokens]
+    for token in tokens:
+        if _COMBINING.match(token) or token.__class__ is Spelled and not IDENTIFIER.match(token):
+            raise LayoutExpertError("%s is no identifier" % getattr(token, "spelling", token))
     return tokens
 
 
 def canonical(name):
     """An identifier without universal character names: these are the characters that they name (C11 6.4.3)."""
-    return _READ_UCN.sub(lambda ucn: chr(int(ucn.group()[2:], 16)), name) if "\\" in name else name
+    return _READ_UCN.sub(_named, name) if "\\" in name else name
+
+
+def _named(ucn):
+    code = int(ucn.group()[2:], 16)
+    return chr(code) if 0xA0 <= code <= 0x10FFFF and not 0xD800 <= code < 0xE000 else " "  # that is no identifier
 
 
 class Painted(str):

@@ -30,15 +30,16 @@ from rekall_layout_expert.errors import LayoutExpertError
 
 TEXT, DEFINE, UNDEF, IF, INCLUDE, PRAGMA, ERROR, LINE, OTHER = range(9)
 ENDS, OPAQUE, EAGER = 1, 2, 4
+LINES_ADDED = "\x03"  # beside a line's number in a directive: how far #line has moved the numbers
 INCLUDE_KINDS = ('"', "<", 'next"', "next<", 'import"', "import<", "")
 
 # A literal that is not closed ends with its line.
 _COMMENT_OR_LITERAL = re.compile(
-    r'//(?:[^\n\\]|\\.)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|/\*.*\Z', re.S
+    r'//(?:[^\n\\]|\\.?)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|/\*.*\Z', re.S
 )
 # Raw strings, and what could hide the beginning of one or look like it.
 _RAW_STRING = re.compile(
-    r'//(?:[^\n\\]|\\[ \t]*.)*|/\*.*?(?:\*/|\Z)|(?:u8|[uUL])?(R"([^\s()\\]{0,16})\(.*?\)\2")'
+    r'//(?:[^\n\\]|\\[ \t]*.?)*|/\*.*?(?:\*/|\Z)|(?:u8|[uUL])?(R"([^\s()\\]{0,16})\(.*?\)\2")'
     r'|[\w$]+(?<!R)(?<!u8)(?<!u)(?<!U)(?<!L)|"(?:\\[ \t]*.|[^"\\\n])*"?|\'(?:\\[ \t]*.|[^\'\\\n])*\'?|\w', re.S
 )
 # A header's name that looks like a comment or a literal.
@@ -47,6 +48,7 @@ _ODD_HEADER = re.compile(r"((?:include|include_next|import)[ \t]*<)([^>\n]*(?:/[
 _CONTINUED = re.compile(r"(?:[^\n]*\\[ \t]*\n)+[^\n]*")
 _PARTING = re.compile(r"([ \t])\\[ \t]*\n|\\[ \t]*\n(?=[ \t])")
 _CONTINUATION = re.compile(r"\\[ \t]*\n")
+_INSIDE = re.compile(r"(?:\\\n[^ \t\n\\]*)+(?=[ \t])")
 # A newline inside a logical line or a comment leaves this mark, so that line numbers still count.
 _JOINED = "\x02"
 _DIRECTIVE = re.compile(r"\s*(?:#|%%:)\s*(%s|\d+)?\s*(.*?)\s*\Z" % SPELLED_NAME, re.S)
@@ -88,8 +90,8 @@ def logical_lines(source):
     """Translation phases 2 and 3: (number of the first line, text) of each logical line, comments gone."""
     if "\r" in source:
         source = source.replace("\r\n", "\n")
-    if source.endswith("\\"):
-        source += "\n"
+    if "\0" in source:
+        source = source.replace("\0", " ")
     if 'R"' in source:
         source = _RAW_STRING.sub(_without_raw_string, source)
     if "\\\n" in source or "\\ " in source:
@@ -104,12 +106,17 @@ def logical_lines(source):
 
 
 def _without_raw_string(match):
-    return match.group() if match.group(1) is None else shielded(match.group())
+    text = match.group()
+    if match.group(1) is None:
+        return text
+    head, _, body = text.partition('"')
+    return '%s"%s"' % (head, shielded(body[:-1]))
 
 
 def _joined(match):
-    """One logical line.  The newlines that it lost stay as marks where they part tokens, otherwise they follow it."""
+    """One logical line.  The newlines that it lost stay as marks, at the next place that parts tokens, or follow it."""
     text = _PARTING.sub(lambda part: (part.group(1) or "") + _JOINED, match.group())
+    text = _INSIDE.sub(lambda inside: _CONTINUATION.sub("", inside.group()) + _JOINED * inside.group().count("\n"), text)
     text, count = _CONTINUATION.subn("", text)
     return text + "\n" * count
 
@@ -117,7 +124,7 @@ def _joined(match):
 def _without_comment(match):
     text = match.group()
     if text[0] != "/":
-        return text.replace(_JOINED, "")
+        return text.replace(_JOINED, "") + _JOINED * text.count(_JOINED)
     if text[1] == "*" and not (text.endswith("*/") and len(text) > 3):
         raise LayoutExpertError("unterminated comment")
     return " " + _JOINED * (text.count("\n") + text.count(_JOINED))
@@ -182,7 +189,10 @@ class _Compiler:
                     program = []
                     item[1].append([_condition(keyword[2:] if keyword != "else" else keyword, rest, number), program])
             else:
-                self._add_directive(program, keyword, rest, number)
+                if keyword == "line" and "__LINE__" in rest:
+                    here = number + line[: line.index("__LINE__")].count(_JOINED)
+                    rest = re.sub(r"\b__LINE__\b", "%s%d" % (LINES_ADDED, here), rest)
+                self._add_directive(program, keyword, rest, number + line.count(_JOINED))
         self._add_text(program, text_line, text)
         if open_ifs:
             raise LayoutExpertError("%s: #if without #endif; the file may be truncated" % self.name)
@@ -401,7 +411,9 @@ def _condition(keyword, rest, number):
     match = re.match(r"(!?)\s*defined\s*(?:\(\s*([^\W\d]\w*)\s*\)|([^\W\d]\w*))\Z", rest)
     if match:
         return ("-" if match.group(1) else "+") + (match.group(2) or match.group(3))
-    return "?" + (re.sub(r"\b__LINE__\b", str(number), rest) if "__LINE__" in rest else rest)
+    if "__LINE__" in rest:
+        rest = re.sub(r"\b__LINE__\b", "(%d%s)" % (number, LINES_ADDED), rest)
+    return "?" + rest
 
 
 def _typedef_names(outline):

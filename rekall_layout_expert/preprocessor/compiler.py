@@ -52,6 +52,9 @@ _BUILTINS_SINCE = {
 # #cpu and #machine; GCC has none for the other targets.
 _MACHINES = {"x86_64": "x86_64", "i386": "i386", "arm": "arm", "armbe": "arm", "s390": "s390", "powerpc": "powerpc64"}
 
+# Attributes without a scope, with the dates of C23 (GCC 12's c_common_has_attribute).
+_STANDARD_ATTRIBUTES = {"deprecated": 201904, "fallthrough": 201904, "maybe_unused": 201904, "nodiscard": 202003}
+
 
 # Operators of clang whose answers no table here has, by their first version: what they ask for is refused.
 _NOT_ANSWERED = {
@@ -132,11 +135,11 @@ class Compiler:
         operators = {}
         if self.version >= (5,):
             operators["__has_attribute"] = self._has_attribute
-            operators["__has_cpp_attribute"] = self._has_attribute
+            operators["__has_cpp_attribute"] = self._has_c_attribute
         if self.version >= (10,):
             operators["__has_builtin"] = self._has_builtin
         if self.version >= (11,):
-            operators["__has_c_attribute"] = self._has_attribute
+            operators["__has_c_attribute"] = self._has_c_attribute
         if self.version >= (14,):
             operators["__has_feature"] = operators["__has_extension"] = lambda name: 0
         return operators
@@ -149,7 +152,13 @@ class Compiler:
             assertions["machine"] = {_MACHINES[self.target]}
         return assertions
 
+    def _has_c_attribute(self, name):
+        scope, _, attribute = name.replace("__", "").rpartition("::")
+        return self._has_attribute(name) if scope else _STANDARD_ATTRIBUTES.get(attribute, 0)
+
     def _has_attribute(self, name):
+        if "::" in name and name.partition("::")[0].strip("_") != "gnu":
+            return 0
         name = name.rpartition("::")[2]
         if name.startswith("__") and name.endswith("__"):
             name = name[2:-2]

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from itertools import chain
 
 from rekall_layout_expert.c_tokens import (
+    SHIELDED_NEWLINE,
     Painted,
     Pragma,
     Spelled,
@@ -190,12 +191,14 @@ class MacroTable:
 
     def push(self, name):
         """#pragma push_macro."""
-        self._pushed.setdefault(name, []).append(self.current.get(name))
+        self._pushed.setdefault(name, []).append((self.current.get(name), self.builtins.get(name)))
 
     def pop(self, name):
         """#pragma pop_macro."""
         if self._pushed.get(name):
-            definition = self._pushed[name].pop()
+            definition, builtin = self._pushed[name].pop()
+            if builtin is not None:
+                self.builtins[name] = builtin
             if definition is not None:
                 self.record(name, definition)
             else:
@@ -269,6 +272,7 @@ class Reader:
         self.segments = iter(segments)
         self.first_line = 0
         self.segment_file = None
+        self.places = ()
         self.invocation = ((), 0, 0)  # where the outermost macro being replaced was named: tokens, position, first line
         self.stack = []
         self.tokens = ()
@@ -390,8 +394,11 @@ class Reader:
         """As next_token(), with macros replaced."""
         while True:
             token = self.next_token()
-            if token is None or token in self.table.builtins or token.__class__ in _NEVER_REPLACED:
+            if token is None or token.__class__ in _NEVER_REPLACED:
                 return token
+            if token in self.table.builtins:
+                replacement = self.table.builtins[token](self)
+                return token if replacement is None else "".join(replacement)
             macro = self.table.lookup(token, self.table._when)
             if macro is None or token in self.table._disabled:
                 return token
@@ -413,14 +420,10 @@ class Reader:
     def line(self):
         """The number of the line that is being read, as far as the tokens keep their newlines.
 
-        Inside a macro's replacement and its arguments that is the line where the outermost macro is named.
+        Inside a macro's replacement that is the line where the outermost macro is named.
         """
-        if self.parent is None and not self.stack:
-            return _line_of(self.tokens, self.position, self.first_line)
-        reader = self
-        while reader.parent is not None:
-            reader = reader.parent
-        return _line_of(*reader.invocation)
+        place = self.invocation if self.stack else (self.tokens, self.position, self.first_line)
+        return _line_of(*place) if place[2] is not None else self.parent.line() if self.parent is not None else 0
 
     def file(self):
         """The file of the text that is being read, None in a directive."""
@@ -429,6 +432,8 @@ class Reader:
     def _arguments(self, macro):
         """The arguments of an invocation, unexpanded: one token list a parameter."""
         arguments = [[]]
+        spelling = self.table.spelling
+        places = [self._place()] if spelling else []
         depth = 0
         disabled = self.table._disabled
         parameters = macro.parameters
@@ -448,10 +453,17 @@ class Reader:
                 depth -= 1
             elif token == "," and not depth and len(arguments) != last:
                 arguments.append([])
+                if spelling:
+                    places.append(self._place())
                 continue
             arguments[-1].append(Painted(token) if token in disabled else token)
-        if self.table.spelling:
-            arguments = [_stripped(argument) for argument in arguments]
+        if spelling:
+            for number, argument in enumerate(arguments):
+                if places[number] is not None and argument and argument[0].isspace():
+                    tokens, position, first_line = places[number]
+                    places[number] = (tokens, position + 1, first_line)
+                arguments[number] = _stripped(argument)
+        self.places = places
         if len(arguments) != len(parameters):
             if not parameters and all(not any(map(_is_ink, each)) for each in arguments) and len(arguments) == 1:
                 arguments = []
@@ -465,19 +477,24 @@ class Reader:
             arguments = [_OMITTED]
         return arguments
 
-    def _expand_argument(self, tokens):
+    def _place(self):
+        """What `_line_of` takes of the next token; None in a replacement, whose lines do not count."""
+        return None if self.stack or self.first_line is None else (self.tokens, self.position, self.first_line)
+
+    def _expand_argument(self, tokens, place):
         table = self.table
         if table.history.keys().isdisjoint(tokens):
             return tokens
-        return table.reader(table, [(tokens, table._when, 0, None)], self).run([])
+        return table.reader(table, [(tokens, table._when, place, None)], self).run([])
 
     def _substitute(self, macro, chains, arguments):
         """The replacement list of one invocation (C11 6.10.3.1 to 6.10.3.3)."""
         expanded = [None] * len(arguments)
+        places = self.places
 
         def argument(number):
             if expanded[number] is None:
-                expanded[number] = self._expand_argument(arguments[number])
+                expanded[number] = self._expand_argument(arguments[number], places[number] if number < len(places) else None)
             return expanded[number]
 
         def evaluate(chains):
@@ -528,7 +545,10 @@ MacroTable.reader = Reader
 
 
 def _line_of(tokens, position, first_line):
-    return first_line + sum(token.count("\n") for token in tokens[:position] if token.isspace())
+    if first_line.__class__ is tuple:
+        first_line = _line_of(*first_line)
+    before = "".join(tokens[:position])  # outside of white space there are no other newlines
+    return first_line + before.count("\n") + before.count(SHIELDED_NEWLINE)
 
 
 def _is_ink(token):

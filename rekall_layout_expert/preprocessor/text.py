@@ -76,10 +76,10 @@ class PrintedUnit(TranslationUnit):
                 self._enter(*found)
                 return True
         elif kind == OTHER and item[1] == "ident":
-            tokens = self._expanded(item[2])
-            if len([token for token in tokens if not token.isspace()]) != 1 or '"' not in "".join(tokens):
+            literal = "".join(self._expanded(item[2])[:1])
+            if literal[-1:] != '"':
                 raise LayoutExpertError("%s: malformed #ident %s" % (self._stack[-1].path, item[2]))
-            self._print(Pragma("#ident " + "".join(tokens)))
+            self._print(Pragma("#ident " + literal))
         else:
             if kind == DEFINE or kind == UNDEF:
                 self._checked(item[1:2])

@@ -12,9 +12,22 @@ import re
 import time
 
 from rekall_layout_expert.c_integers import NotConstant
-from rekall_layout_expert.c_tokens import Painted, Pragma
+from rekall_layout_expert.c_tokens import Painted, Pragma, tokenize
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.pre_ast.program import DEFINE, EAGER, ENDS, ERROR, IF, INCLUDE, LINE, OPAQUE, PRAGMA, TEXT, UNDEF
+from rekall_layout_expert.pre_ast.program import (
+    DEFINE,
+    EAGER,
+    ENDS,
+    ERROR,
+    IF,
+    INCLUDE,
+    LINE,
+    LINES_ADDED,
+    OPAQUE,
+    PRAGMA,
+    TEXT,
+    UNDEF,
+)
 from rekall_layout_expert.preprocessor.conditions import Conditions
 from rekall_layout_expert.preprocessor.headers import missing
 from rekall_layout_expert.preprocessor.macros import MacroTable, destringized
@@ -84,7 +97,8 @@ class TranslationUnit:
         self._packs = []
         self._counter = 0
         self.macros.define_builtin("__COUNTER__", self._next_count)
-        self.macros.define_builtin("__LINE__", lambda reader: [str(reader.line())])
+        self.macros.define_builtin("__LINE__", self._line)
+        self.macros.define_builtin(LINES_ADDED, lambda reader: tokenize("%+d" % self._stack[-1].added_lines))
         self.macros.define_builtin("__FILE__", lambda reader: ['"%s"' % self._file(reader).name])
         self.macros.define_builtin("__FILE_NAME__", lambda reader: ['"%s"' % posixpath.basename(self._file(reader).name)])
         self.macros.define_builtin("__BASE_FILE__", lambda reader: ['"%s"' % root])
@@ -245,9 +259,9 @@ class TranslationUnit:
             return prefix + '"', spelled[1:-1]
         raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1].path, text))
 
-    def _expanded(self, text):
+    def _expanded(self, text, line=0):
         """The tokens of a directive's text."""
-        return self.macros.expand([(self.macros.read(text), None, 0, None)])
+        return self.macros.expand([(self.macros.read(text), None, line, None)])
 
     def _header_exists(self, kind, spelled):
         including = self._stack[-1]
@@ -257,13 +271,20 @@ class TranslationUnit:
         """#line: what the number of the line behind this one is, and what the file is called."""
         number, _, text = text.partition(" ")
         file = self._stack[-1]
-        words = "".join(self._expanded(text)).split(None, 1)
+        text = re.sub(LINES_ADDED + r"(\d+)", lambda here: str(int(here.group(1)) + file.added_lines), text)
+        words = "".join(self._expanded(text, int(number) + file.added_lines)).split(None, 1)
         if not words or not words[0].isdigit():
             raise LayoutExpertError("%s:%s: #line without a number" % (self._stack[-1].path, number))
         if len(words) > 1 and (words[1][0] != '"' or words[1].count('"') < 2):
             raise LayoutExpertError("%s:%s: #line with %s for a file's name" % (file.path, number, words[1]))
         name = words[1].split('"')[1] if len(words) > 1 else file.name
         self._stack[-1] = OpenFile(file.path, file.place, file.level, int(words[0]) - int(number) - 1, name)
+
+    def _line(self, reader):
+        line = reader.line()
+        if reader.file() is None and line <= 0:
+            raise LayoutExpertError("%s: a macro in a directive asks for its line" % self._stack[-1].path)
+        return [str(line)]
 
     def _file(self, reader):
         """The file of the text that a reader reads; of a directive, the one that is open."""
