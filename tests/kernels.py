@@ -130,11 +130,12 @@ def cache_directory():
 class Suite:
     """apt for one suite and one architecture, with no package installed and its state in a directory of its own."""
 
-    def __init__(self, name, architecture):
+    def __init__(self, name, architecture, kind="deb"):
         self.name = name
         self.architecture = architecture
+        self.kind = kind        # "deb-src" for source packages
         self.trouble = None
-        self.directory = cache_directory() / "apt" / ("%s-%s" % (name, architecture))
+        self.directory = cache_directory() / "apt" / ("%s-%s" % (name, architecture) + ("" if kind == "deb" else "-source"))
         self.configuration = self.directory / "apt.conf"
         missing = [program for program in ("apt-get", "apt-cache", "dpkg-deb", "tar") if not shutil.which(program)]
         if missing:
@@ -179,6 +180,23 @@ class Suite:
                     os.rename(contents, target)
         return target
 
+    def unpacked_source(self, package, *members):
+        """A directory with those members (patterns) of a source package's original archive, of its newest version."""
+        with self._alone():
+            names = re.findall(r"^'\S+' (\S+)", self._run("apt-get", "--print-uris", "source", package), re.MULTILINE)
+            archive = _only((name for name in names if re.search(r"\.orig\.tar\.\w+$", name)), "archive of " + package)
+            target = cache_directory() / "sources" / archive
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=str(target.parent)) as scratch:
+                    self._run("apt-get", "--download-only", "source", package, cwd=scratch)
+                    contents = os.path.join(scratch, "contents")
+                    os.mkdir(contents)
+                    _run(["tar", "--extract", "--no-same-owner", "--file", os.path.join(scratch, archive), "--directory",
+                          contents, "--wildcards", *members])
+                    os.rename(contents, str(target))
+        return target
+
     def _parts(self, package, version):
         found, wanted = set(), {package}
         while wanted:
@@ -205,9 +223,9 @@ class Suite:
         archive, security = _mirror()
         keyring = next(("signed-by=%s " % path for path in KEYRINGS if path.exists()), "")
         options = "[%sarch=%s]" % (keyring, self.architecture)
-        sources = ["deb %s %s %s main" % (options, archive, self.name)]
+        sources = ["%s %s %s %s main" % (self.kind, options, archive, self.name)]
         if self.name != "sid":
-            sources.append("deb %s %s %s-security main" % (options, security, self.name))
+            sources.append("%s %s %s %s-security main" % (self.kind, options, security, self.name))
         for part in ("lists/partial", "cache/archives/partial"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         (self.directory / "status").touch()
@@ -251,9 +269,9 @@ class Suite:
 
 
 @functools.lru_cache(maxsize=None)
-def suite(name, architecture="amd64"):
+def suite(name, architecture="amd64", kind="deb"):
     """apt for one Debian suite ('bookworm'). Raises Unavailable."""
-    return Suite(name, architecture)
+    return Suite(name, architecture, kind)
 
 
 def _mirror():

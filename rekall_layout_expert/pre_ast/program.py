@@ -37,6 +37,7 @@ INCLUDE_KINDS = ('"', "<", 'next"', "next<", 'import"', "import<", "")
 _COMMENT_OR_LITERAL = re.compile(
     r'//(?:[^\n\\]|\\.?)*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|/\*.*\Z', re.S
 )
+_NUL_OR_LITERAL = re.compile(r'\0|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?', re.S)
 # Raw strings, and what could hide the beginning of one or look like it.
 _RAW_STRING = re.compile(
     r'//(?:[^\n\\]|\\[ \t]*.?)*|/\*.*?(?:\*/|\Z)|(?:u8|[uUL])?(R"([^\s()\\]{0,16})\(.*?\)\2")'
@@ -91,7 +92,7 @@ def logical_lines(source):
     if "\r" in source:
         source = source.replace("\r\n", "\n")
     if "\0" in source:
-        source = source.replace("\0", " ")
+        source = _NUL_OR_LITERAL.sub(lambda match: " " if match.group() == "\0" else match.group(), source)
     if 'R"' in source:
         source = _RAW_STRING.sub(_without_raw_string, source)
     if "\\\n" in source or "\\ " in source:

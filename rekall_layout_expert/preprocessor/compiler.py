@@ -135,7 +135,7 @@ class Compiler:
         operators = {}
         if self.version >= (5,):
             operators["__has_attribute"] = self._has_attribute
-            operators["__has_cpp_attribute"] = self._has_c_attribute
+            operators["__has_cpp_attribute"] = self._has_attribute
         if self.version >= (10,):
             operators["__has_builtin"] = self._has_builtin
         if self.version >= (11,):

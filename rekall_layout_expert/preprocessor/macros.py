@@ -520,6 +520,8 @@ class Reader:
             if kind == "string":
                 return [_stringified(arguments[value], self.table.spelling)]
             inner = evaluate(value) if any(map(_is_ink, argument(len(arguments) - 1))) else []
+            if value and value[0][0][0] == "argument" and any(map(_is_ink, argument(value[0][0][1]))):
+                inner = _stripped(inner)  # otherwise white space at its beginning stands for a placemarker
             return [_stringified(inner, self.table.spelling)] if kind == "optional-string" else inner
 
         def joined(operands):
