@@ -100,6 +100,10 @@ class DeclarationIndex:
         """Every declaration that may declare a type."""
         return [each for each in self._unit.declarations if each.names or each.opaque]
 
+    def tags(self):
+        """The tags that seem to be declared."""
+        return [name[1:] for name in self._by_name if name[0] == "."]
+
     def mentioning(self, word):
         """The declarations in whose unexpanded text a word stands; a slow look-up for the rare typeof(object)."""
         pattern = re.compile(r"\b%s\b" % re.escape(word))
