@@ -210,7 +210,7 @@ class _Writer:
             self.note("builtin function of the compiler")
             return self.pick((f"__builtin_bswap32({value}u << 24)" if value < 256 else str(value),
                               f"(__builtin_ffs(1 << 3) - 4 + {self.number(value, inner)})",
-                              f"(__builtin_clrsb({value}) - {31 - value.bit_length()} + {value})",
+                              *((f"(__builtin_clrsb({value}) - {31 - value.bit_length()} + {value})",) * (self.gcc >= 10)),
                               f"(__builtin_popcountl(~0UL) / (8 * sizeof(long)) * {self.number(value, inner)})"))
         if kind == 25 and 0 < value < 20:
             self.note("sizeof a string")
@@ -637,9 +637,9 @@ class _Writer:
             following += 1
         if large and not packed:
             bits = 64
-        attribute = " " + self.pick(("__attribute__((packed))", "__packed", "__attribute__((packed, aligned(4)))",
-                                     "__attribute__((packed)) __attribute__((aligned))")) if packed else ""
-        if not packed and self.chance(6):
+        aligned = ("__attribute__((packed, aligned(4)))", "__attribute__((packed)) __attribute__((aligned))")
+        attribute = " " + self.pick(("__attribute__((packed))", "__packed") + aligned * (self.gcc >= 10)) if packed else ""
+        if not packed and self.gcc >= 10 and self.chance(6):
             self.note("aligned enum")
             attribute = " " + self.pick(("__attribute__((aligned(16)))", "__attribute__((aligned(8), packed))"))
         if packed:

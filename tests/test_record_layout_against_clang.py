@@ -24,6 +24,7 @@ SEED = int(os.environ.get("LAYOUT_EXPERT_SEED") or random.SystemRandom().getrand
 TARGETS = sorted(TARGET_FLAGS)
 SAMPLE = random.Random(SEED).sample([target for target in TARGETS if target not in ("x86_64",) + LINKED], 1)
 DEFINITIONS = 12
+CLANGS_GCC = 9  # clang takes what that gcc takes: no [[gnu::...]] in gnu11, no aligned enums
 # What clang does not know, and what stands for it.
 UNKNOWN_TYPES = {"_Decimal32": "float", "_Decimal64": "double", "_Decimal128": "long double", "_Float32": "float",
                  "_Float128": "long double", "_Float64x": "long double", "__float128": "long double"}
@@ -46,8 +47,10 @@ def compare(text, target, version, command):
 
 def is_told_as_whole(difference):
     """Whether clang only says of a bit-field as wide as its type in which byte it stands, as older ones do."""
-    if difference.ours is None or difference.truth[1] is not None:
+    if difference.member is None or difference.truth is None or difference.truth[1] is not None:
         return False
+    if difference.ours is None:
+        return (difference.truth[2] or 0) >= 8  # more than 64 bits from its byte on, which no vtype says
     offset, width = difference.ours[:2]
     return (offset - offset % 8, width) == (difference.truth[0], 8 * (difference.truth[2] or 0))
 
@@ -65,7 +68,7 @@ def random_records(target, examples, fewest, capsys):
         @seed(SEED)
         @settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck),
                   phases=(Phase.generate,), report_multiple_bugs=False)
-        @given(translation_units(target, DEFINITIONS))
+        @given(translation_units(target, DEFINITIONS, gcc=CLANGS_GCC))
         def agrees(unit):
             text = without_unknown_types(unit.text)
             try:
@@ -160,6 +163,6 @@ def test_what_is_not_known_is_refused():
 
 
 def test_preprocess_as_clang():
-    text = "#if defined(__clang__) && __clang_major__ == 19 && __has_feature(c_static_assert)\nclang\n#else\ngcc\n#endif\n"
+    text = "#ifdef __clang__\n#if __clang_major__ == 19 && __has_feature(c_static_assert)\nclang\n#endif\n#else\ngcc\n#endif\n"
     assert preprocess(text, compiler="clang 19.1.7") == "clang\n"
     assert preprocess(text) == "gcc\n"

@@ -47,6 +47,14 @@ class ClangLayouts(Layouts):
         return max((self._alignment(arguments) for name, arguments in _declared(type_, attributes) if name in _ALIGNING),
                    default=0)  # fmt: skip
 
+    @staticmethod
+    def packs(enum):
+        return any(name == "packed" for name, _ in enum.attributes)
+
+    @staticmethod
+    def record_alignment(before, asked):
+        return max(before, asked)
+
     def least_alignment(self, type_):
         return self._least(self.measure(type_))
 

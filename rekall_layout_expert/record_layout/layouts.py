@@ -258,7 +258,7 @@ class Layouts:
                     return False  # another type
                 type_ = type_.target
             else:
-                return isinstance(type_, Enum) and _is_packed(self.scope.complete(type_))
+                return isinstance(type_, Enum) and self.packs(self.scope.complete(type_))
         return False
 
     def _measure_mode(self, measure, arguments):
@@ -310,7 +310,7 @@ class Layouts:
         if bits > 64:
             raise NotKnown("enum %s: values wider than 64 bits" % (enum.tag or ""))
         enum.are_typed = self.version >= (13,) and not _INT_MIN <= least <= most <= _INT_MAX
-        widths = (8, 16, 32, 64) if _is_packed(enum) else (self.abi.arithmetic.int_bits, 64)
+        widths = (8, 16, 32, 64) if self.packs(enum) else (self.abi.arithmetic.int_bits, 64)
         bits = next(width for width in widths if bits <= width)
         for name, arguments in enum.attributes:
             if name == "mode":
@@ -380,6 +380,17 @@ class Layouts:
             raise NotKnown(str(layout))
         return layout
 
+    @staticmethod
+    def packs(enum):
+        """Whether an enumeration is packed: aligned, which has no effect of its own, excludes a packed behind it."""
+        names = [name for name, _ in enum.attributes if name in ("packed", "aligned")]
+        return names[:1] == ["packed"]
+
+    @staticmethod
+    def record_alignment(before, asked):
+        """The alignment of a record for which several attributes ask: GCC takes the last one's."""
+        return asked
+
     def _progress(self, type_):
         return _Progress(self._in_progress, type_)
 
@@ -391,7 +402,7 @@ class Layouts:
             if name == "packed":
                 packed = True
             elif name in ("aligned", "alignas"):
-                record_alignment = self._alignment(arguments)
+                record_alignment = self.record_alignment(record_alignment, self._alignment(arguments))
                 user = True
             elif name in ("scalar_storage_order", "ms_struct"):
                 raise NotKnown("the attribute %s" % name)
@@ -433,12 +444,6 @@ class Layouts:
                         continue
                     return field.bit_offset + offset, found
         raise NotKnown("%s %s has no member %s" % (record.kind, record.tag or "", name))
-
-
-def _is_packed(enum):
-    """Whether an enumeration is packed: aligned, which has no effect of its own, excludes a packed behind it."""
-    names = [name for name, _ in enum.attributes if name in ("packed", "aligned")]
-    return names[:1] == ["packed"]
 
 
 class _Progress:
