@@ -70,3 +70,9 @@ def test_bits_count_from_the_other_end():
     for target, start, end in (("x86_64", 0, 3), ("s390", 29, 32)):
         offset, (_, bits) = layout(text, target=target)["bits"][1]["first"]
         assert (offset, bits["start_bit"], bits["end_bit"]) == (0, start, end)
+
+
+def test_a_bit_field_of_128_bits_is_aligned_to_the_biggest_alignment():
+    text = "struct wide { long a; unsigned __int128 b : 128; };"
+    assert layout(text, target="s390")["wide"][0] == 24
+    assert layout(text)["wide"][0] == 32

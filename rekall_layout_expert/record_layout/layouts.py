@@ -610,7 +610,7 @@ class Placement:
         return bits <= 64 or "__int128" in self.abi.basic
 
     def _mode_alignment(self, bits):
-        return bits
+        return min(bits, self.abi.biggest)  # s390's __int128 needs eight bytes only
 
     def _raise_record_alignment(self, field, measure, width, packed, desired, field_user):
         """GCC: update_alignment_for_field."""
