@@ -512,7 +512,28 @@ class Constants:
             return a
         if isinstance(b, Pointer) and not isinstance(a, Pointer):
             return b
+        # The kernel's __is_constexpr asks which of the two it is (C11 6.5.15, 6.3.2.3).
+        if isinstance(a, Pointer) and isinstance(b, Pointer) and self._is_plain_void(a) != self._is_plain_void(b):
+            void, void_type, other_type = (first, a, b) if self._is_plain_void(a) else (second, b, a)
+            if void[0] == "cast" and self._is_integer_constant(void[2]):
+                return void_type if self.fold(void[2])[0] else other_type
         raise NotConstant("the type of '?:'")
+
+    def _is_plain_void(self, pointer):
+        return isinstance(pointer.target, Base) and pointer.target.name == "void"
+
+    def _is_integer_constant(self, tree):
+        """Whether an expression is surely an integer constant expression; GCC also folds others, which are none."""
+        kind = tree[0]
+        if kind == "number":
+            return "." not in tree[1]
+        if kind == "cast":
+            return isinstance(self.layouts.resolve(tree[1]), (Base, Enum)) and self._is_integer_constant(tree[2])
+        if kind == "unary":
+            return tree[1] in ("+", "-", "~", "!") and self._is_integer_constant(tree[2])
+        if kind in ("binary", "conditional"):
+            return all(self._is_integer_constant(each) for each in tree[1:] if isinstance(each, tuple))
+        return kind in ("char", "name", "sizeof", "alignof", "least-alignof")
 
     def _arithmetic_type(self, a, b):
         """The usual arithmetic conversions (C11 6.3.1.8) of two types; rank counts, not width alone."""

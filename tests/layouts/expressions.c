@@ -132,3 +132,14 @@ struct of_own_types {                                   // size 0x11
     char c[SIZE_OF_WIDER];                              // 0x05
     char d[SIZE_OF_NARROW];                             // 0x0d
 };
+
+// Which type '?:' has where one side is void * depends on whether that is a null pointer constant: __is_constexpr.
+#define IS_CONSTANT(x) (sizeof(int) == sizeof(*(8 ? ((void *)((long)(x) * 0l)) : (int *)8)))
+enum { FIVE = 5 };
+struct asked_for_constants {                            // size 0xd
+    char a[IS_CONSTANT(FIVE) ? 3 : 7];                  // 0x00
+    char b[__builtin_choose_expr(IS_CONSTANT((FIVE) > (2)), (FIVE) > (2), 0) + 1];  // 0x03
+    char c[sizeof(*(1 ? (void *)(FIVE - 4) : (int *)8))];  // 0x05
+    char d[sizeof(*(1 ? (int *)8 : (void *)(FIVE - 5)))];  // 0x06
+    char e[IS_CONSTANT(sizeof(int) - 4) ? 3 : 7];       // 0x0a
+};
