@@ -95,6 +95,7 @@ def test_wherever_a_name_is_declared_it_is_found(kernel, text, tag, expected):
     pytest.param("#define LIST ITEM(a) ITEM(b)\n#define ITEM(x) x,\nenum { LIST last = 4 };\n#undef ITEM\nstruct s { char c[last * (b - a)]; };",
                  id="a macro lists the enumerators"),
     pytest.param("#define VALUE(x) CONST_ ## x\nenum { VALUE(four) = 4 };\nstruct s { char a[CONST_four]; };", id="a macro pastes an enumerator"),
+    pytest.param("#define COMMON { int a; }\nstruct s COMMON;\n", id="a macro is the braces and what they hold"),
     pytest.param("#define MAKE(n) static inline int n##_f(int a) { if (a) { return 1; } return 0; } struct n { int a; }\n"
                  "MAKE(s);\n", id="behind a function with statements"),
 ])

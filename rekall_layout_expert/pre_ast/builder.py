@@ -32,6 +32,7 @@ _NAME_OF_AN_OBJECT = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b([^\W\d]\w*
 # A tag's definition, or a variable of a record that is defined with it.
 _DECLARED = r"\b(?:struct|union)\s+%s\b[^;{}()]*\{|\}[^;{}=()]*(?<!struct )\b%s\b"
 _HEAD = re.compile(r"\b(?:struct|union|enum)\b[^{};*]*\Z")  # a record's head, whose braces follow the macro call
+_BRACED_BY_MACRO = re.compile(r"\b(?:struct|union|enum)\s+(\w+)\s+(\w+)")
 _INVOKED = re.compile(r"([^\W\d]\w*)\s*(?:\(|\Z)")  # its arguments may follow in the next piece
 _STATEMENTS = re.compile(r"\(\s*\{|\bdo\b|\bfor\b|\bif\b")
 _BRACE = re.compile(r"[{}]")
@@ -168,6 +169,7 @@ def _mark_callers(files):
     makers = set()
     pragmas = {"_Pragma"}
     without_parameters = set()
+    bodies = set()  # macros that are the whole braces of a record
     heads = {
         item[1] for program in files.values() for item in _items(program) if item[0] == DEFINE and _HEAD.search(item[3])
     }
@@ -176,6 +178,8 @@ def _mark_callers(files):
             if item[0] == DEFINE:
                 if item[2] is None:
                     without_parameters.add(item[1])
+                    if item[3].startswith("{"):
+                        bodies.add(item[1])
                 body = _at_file_scope(item[3])
                 if _MAKES_DECLARATIONS.search(body) or "{" in body and not heads.isdisjoint(_WORD.findall(body)):
                     makers.add(item[1])
@@ -188,6 +192,8 @@ def _mark_callers(files):
             if item[0] != TEXT:
                 continue
             words = set(_WORD.findall(item[2]))
+            if not bodies.isdisjoint(words):
+                item[5] += ["." + tag for tag, word in _BRACED_BY_MACRO.findall(item[2]) if word in bodies]
             called = set(_INVOKED.findall(item[2])) | without_parameters & words
             if not makers.isdisjoint(called):
                 item[4] |= OPAQUE
