@@ -328,7 +328,7 @@ class _Writer:
 
     def typeof(self) -> _Type:
         self.note("typeof")
-        keyword = self.pick(("typeof", "__typeof__", "__typeof") + ("__typeof_unqual__",) * (self.gcc >= 14))
+        keyword = self.pick(("typeof", "__typeof__", "__typeof"))
         kind = self.draw(_below(5))
         if kind == 0:
             return _Type(f"{keyword}(1)")

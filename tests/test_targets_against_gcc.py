@@ -76,3 +76,10 @@ def test_a_bit_field_of_128_bits_is_aligned_to_the_biggest_alignment():
     text = "struct wide { long a; unsigned __int128 b : 128; };"
     assert layout(text, target="s390")["wide"][0] == 24
     assert layout(text)["wide"][0] == 32
+
+
+def test_typeof_unqual_of_what_has_an_alignment_of_its_own_is_left_out():
+    """GCC drops the alignment together with the qualifiers, and only then; these are not kept."""
+    text = "typedef char wide __attribute__((aligned(8)));\nstruct s { char a; __typeof_unqual__(const wide) b; };\n"
+    text += "struct t { char a; __typeof_unqual__(const long) b; };\n"
+    assert set(layout(text)) == {"t"}

@@ -182,7 +182,7 @@ class Parser:
                 type_ = self._enum()
             elif token in _TYPEOF:
                 self.position += 1
-                type_ = TypeOf(self._group())
+                type_ = TypeOf(self._group(), "unqual" in token)
             elif token == "_Atomic":
                 self.position += 1
                 if self._peek() == "(" and type_ is None:

@@ -54,12 +54,13 @@ class Named:
 
 
 class TypeOf:
-    """typeof ( expression or type name ), as tokens."""
+    """typeof ( expression or type name ), as tokens; unqualified: without qualifiers and _Atomic (typeof_unqual)."""
 
-    __slots__ = ("tokens",)
+    __slots__ = ("tokens", "unqualified")
 
-    def __init__(self, tokens):
+    def __init__(self, tokens, unqualified=False):
         self.tokens = tokens
+        self.unqualified = unqualified
 
 
 class Atomic:

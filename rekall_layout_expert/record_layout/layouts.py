@@ -145,7 +145,8 @@ class Layouts:
         if isinstance(type_, Attributed):
             return self._measure_attributed(type_)
         if isinstance(type_, TypeOf):
-            return self.measure(self.constants.type_of_tokens(type_.tokens))
+            target = self.constants.type_of_tokens(type_.tokens)
+            return self.measure(self._unqualified(target) if type_.unqualified else target)
         if isinstance(type_, Atomic):
             measure = self.measure(type_.target)
             alignment = measure.alignment
@@ -155,6 +156,23 @@ class Layouts:
         if isinstance(type_, Function):
             return Measure(8, 8)  # GNU C: sizeof a function is 1
         raise NotKnown("a type of unknown kind")
+
+    def _unqualified(self, type_):
+        """What typeof_unqual makes of a type: its main variant, which has no alignment of a typedef's, if it was
+        qualified, and itself if not.  Qualifiers are not kept, so it is known only where both are the same."""
+        target = type_
+        while isinstance(target, (Named, Attributed, Atomic, TypeOf)):
+            if isinstance(target, Named):
+                target = self.scope.find_typedef(target.name)
+            elif isinstance(target, TypeOf):
+                target = self.constants.type_of_tokens(target.tokens)
+            elif isinstance(target, Atomic):
+                type_ = target = target.target
+            elif any(name != "qualified" for name, _ in target.attributes):
+                raise NotKnown("typeof_unqual of a type with attributes of its own")
+            else:
+                target = target.target
+        return type_
 
     def _has_atomic(self, bits):
         return bits <= 64 or "__int128" in self.abi.basic
@@ -182,7 +200,8 @@ class Layouts:
             raise NotKnown("the type %s on %s" % (name, self.abi.name))
         size, alignment = figures
         category = "integer" if size <= 64 else "other"
-        return Measure(size, alignment, False, category, (width, unsigned), block=size not in _REGISTER_SIZES)
+        block = size > (128 if "__int128" in self.abi.basic else 64)  # of several registers there is no machine mode
+        return Measure(size, alignment, False, category, (width, unsigned), block=block)
 
     @staticmethod
     def _is_integer(name):
@@ -588,7 +607,7 @@ class Placement:
                 packed = False
                 if measure.alignment > alignment:
                     alignment, user = measure.alignment, measure.user
-            elif width in (8, 16, 32, 64, 128) and self._has_mode(width):
+            elif width in (8, 16, 32, 64, 128) and self._has_mode(width) and not measure.block:
                 # A bit-field as wide as a machine mode and aligned for it is an ordinary member.
                 mode_alignment = self._mode_alignment(width)
                 if not (mode_alignment > 8 and packed) and (not known or known >= mode_alignment):
