@@ -97,8 +97,8 @@ def _below(count: int):
 def translation_units(draw, target: str = "x86_64", definitions: int = 12, gcc: int = 12) -> Unit:
     """Units of about that many top-level record definitions, and what they need. gcc: its major version."""
     writer = _Writer(draw, target, gcc)
-    for _ in range(2 * definitions):
-        if not draw(_definition(writer, 5 * definitions)):
+    for _ in range(10 * definitions):  # so many that none is taken: hypothesis shrinks what stopped by itself
+        if not draw(_definition(writer, 3 * definitions // 2)):
             break
     return Unit(PRELUDE + "\n".join(writer.lines) + "\n", writer.constructs)
 

@@ -635,6 +635,7 @@ class Placement:
         """GCC: update_alignment_for_field."""
         if width is not None and measure.size:
             if field.name is None and not self.abi.anonymous_bit_fields_align:
+                self.user |= field_user
                 return
             alignment = self._type_alignment(measure)
             if not width:
