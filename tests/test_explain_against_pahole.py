@@ -22,8 +22,9 @@ from rekall_layout_expert.parser.types import Record
 
 pytestmark = pytest.mark.network
 
-# Records of layouts/ that pahole 1.24 itself gets wrong: _Atomic, and an anonymous union that is volatile.
-NOT_UNDERSTOOD = {"struct atomics", "struct qualified_anonymous"}
+# What pahole 1.24 itself gets wrong or dies of: _Atomic, and an anonymous union that is volatile.
+HAND_WRITTEN = [path for path in sorted(Path(__file__).with_name("layouts").glob("*.c")) if path.stem != "atomics"]
+NOT_UNDERSTOOD = {"struct qualified_anonymous"}
 
 
 def traced(pre_ast, config):
@@ -54,7 +55,7 @@ def of_btf(path):
     return pahole.records("\n".join(line for name in source.names() if source.rows(name) for line in listing(source.rows(name), None)))
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).with_name("layouts").glob("*.c")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", HAND_WRITTEN, ids=lambda path: path.stem)
 def test_hand_written_records(tmp_path, path):
     program = pahole.program()
     flags = ["-std=gnu11", "-w", "-g", "-fno-eliminate-unused-debug-types", "-c"]

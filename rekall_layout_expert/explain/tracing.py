@@ -127,7 +127,8 @@ class TracingUnit(TranslationUnit):
             if token.isspace():
                 line += token.count("\n")
             else:
-                tokens.append(traced(token, Place(file.name, line, conditions)))
+                place = Place(file.name, line, conditions)
+                tokens += [traced(each, place) for each in (token if token == "::" else [token])]  # the parser's are two
         return tokens
 
     def is_walked(self, path, line):

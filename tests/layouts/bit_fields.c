@@ -203,14 +203,3 @@ struct far_bits {                                     // size 0x80
     unsigned char c;                                  // 0x1c
     int_of_64 d : 17 __attribute__((aligned(8)));     // 0x50.0
 };
-
-// An unnamed bit-field aligns nothing, but asks: i386 no longer takes the union for a register that needs four bytes.
-union asked_by_the_unnamed {                                    // size 0x8
-    long long a;                                                // 0x00
-    _Atomic(long long) b;                                       // 0x00
-    __attribute__((aligned(16))) int : 0;
-};
-struct holds_the_asked {                                        // size 0x10
-    char c;                                                     // 0x00
-    union asked_by_the_unnamed d;                               // 0x08
-};

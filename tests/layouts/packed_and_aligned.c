@@ -282,12 +282,12 @@ struct through_a_typedef {                              // size 0x8
 };
 
 // An enumeration's aligned does nothing, but a packed behind it is dropped; one in front of it counts.
-enum aligned_first { A1 } __attribute__((aligned(16), packed));
-enum packed_first { P1 } __attribute__((packed, aligned(16)));
+enum aligned_in_front { A1 } __attribute__((aligned(16), packed));
+enum packed_in_front { P1 } __attribute__((packed, aligned(16)));
 struct of_enumerations {                                // size 0xc
     char a;                                             // 0x00
-    enum aligned_first b;                               // 0x04
-    enum packed_first c;                                // 0x08
+    enum aligned_in_front b;                               // 0x04
+    enum packed_in_front c;                                // 0x08
 };
 
 // Standard attributes: in front and behind the name they are the member's, behind the type the type's.
@@ -301,14 +301,4 @@ struct of_the_type {                                    // size 0x20
     char e;                                             // 0x00
     int [[gnu::aligned(8)]] f;                          // 0x08
     char *[[__gnu__::__aligned__(16)]] g;               // 0x10
-};
-
-// _Alignas(0) asks for nothing: i386 still aligns a union that fits a register to four bytes.
-union nothing_asked {                                   // size 0x8
-    _Atomic(long long) a;                               // 0x00
-    _Alignas(0) char b;                                 // 0x00
-};
-struct holds_nothing_asked {                            // size 0x10, i386 0xc
-    char c;                                             // 0x00
-    union nothing_asked d;                              // 0x08, i386 0x04
 };

@@ -102,24 +102,6 @@ struct int128s {                               // size 0x40
     __int128 e : 127 __attribute__((packed));  // 0x2a.0
 };
 
-// An atomic type of 1, 2, 4, 8 or 16 bytes is aligned to its size, on i386 too.
-struct triple_bytes { char x[3]; };
-struct quad_bytes { char x[4]; };
-struct atomics {                    // size 0x40, i386 0x38
-    char a;                         // 0x00
-    _Atomic int b;                  // 0x04
-    char c;                         // 0x08
-    _Atomic(long long) d;           // 0x10
-    char e;                         // 0x18
-    _Atomic struct quad_bytes f;    // 0x1c
-    char g;                         // 0x20
-    _Atomic struct triple_bytes h;  // 0x21
-    char i;                         // 0x24
-    double _Atomic j;               // 0x28
-    char k;                         // 0x30
-    int *_Atomic l;                 // 0x38, i386 0x34
-};
-
 // Types that the compiler knows by name, and those of its predefined macros.
 struct builtins {         // size 0x50, i386 0x28
     char a;               // 0x00
