@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import rekall_layout_expert.pre_ast
-from dwarf import LINKED, LINKING, read_records
+from dwarf import LINKING, read_records
 from kernels import SUITES, Unavailable, cache_directory, suite
 
 ROOT = Path(rekall_layout_expert.pre_ast.__file__).with_name("root.c")
@@ -95,8 +95,8 @@ class Build:
             unit, object_ = os.path.join(scratch, "root.c"), os.path.join(scratch, "root.o")
             macros = "".join("#define %s\n" % macro for macro in defines)
             Path(unit).write_text(macros + only_what_is_there(Path(root).read_text()))
-            kind = LINKING if self.architecture in LINKED else ("-c",)
-            _run([*self._compiler(), "-w", "-g", "-fno-eliminate-unused-debug-types", "-I", str(self.tree), *kind,
+            # Linked, for the linker resolves a million relocations in no time, and pyelftools one by one.
+            _run([*self._compiler(), "-w", "-g", "-fno-eliminate-unused-debug-types", "-I", str(self.tree), *LINKING,
                   "-o", object_, unit], BuildFailed, cwd=self.directory)
             return read_records(object_)
 
