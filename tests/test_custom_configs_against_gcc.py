@@ -36,6 +36,11 @@ RANDCONFIGS = int(os.environ.get("LAYOUT_EXPERT_RANDCONFIGS") or 5)
 SERIES = ("5.10", "6.1", "6.12", "7.2")
 ARCHITECTURES = ("x86_64", "i386", "arm64", "arm", "s390", "mips", "powerpc", "riscv")
 TARGETS = ("defconfig", "tinyconfig", "allnoconfig", "allyesconfig", "allmodconfig")
+# What decides of layouts and the default configuration has otherwise: sizes of pages and of page table entries, one CPU.
+VARIATIONS = (("arm", "CONFIG_ARM_LPAE=y"), ("arm", "CONFIG_SMP=n"), ("arm64", "CONFIG_ARM64_16K_PAGES=y"),
+              ("arm64", "CONFIG_ARM64_64K_PAGES=y"), ("i386", "CONFIG_X86_PAE=y"), ("i386", "CONFIG_SMP=n"),
+              ("x86_64", "CONFIG_SMP=n"), ("mips", "CONFIG_CPU_LITTLE_ENDIAN=y"), ("powerpc", "CONFIG_CPU_BIG_ENDIAN=y"),
+              ("riscv", "CONFIG_SMP=n"))
 
 # What the smallest configuration reaches must not shrink unnoticed.
 FEWEST_STRUCTS, FEWEST_MEMBERS = 1700, 11500
@@ -63,6 +68,19 @@ def build(series, architecture):
 def test_configuration_of_the_kernel(build, series, architecture, target, capsys):
     build.configure(target)
     compare(build, series, target, capsys)
+
+
+@pytest.mark.parametrize("architecture, option", VARIATIONS)
+@pytest.mark.parametrize("series", SERIES)
+def test_variation_of_the_default(build, series, option, capsys):
+    build.configure("defconfig")
+    with open(build.config, "a") as config:
+        config.write(option + "\n")  # the last word counts
+    build.configure("olddefconfig")
+    name, _, value = option.partition("=")
+    if KernelConfig.read(build.config).values.get(name, "n") != value:
+        pytest.skip("%s %s: its default configuration cannot have %s" % (series, build.architecture, option))
+    compare(build, series, "defconfig with " + option, capsys)
 
 
 @pytest.mark.parametrize("architecture", ["x86_64"])
