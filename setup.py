@@ -31,7 +31,7 @@ setup(
     ],
     python_requires=">=3.9",
     # Not Rekall: its own pins of 2017 cannot be installed any more, so no resolver may follow them. See requirements.txt.
-    install_requires=["pyparsing>=3.0"],
+    install_requires=["pyparsing>=3.0", "urllib3>=2.3"],
     packages=find_packages(include=["rekall_layout_expert", "rekall_layout_expert.*"]),
     package_data={"": ["**/*.json", "**/*.c", "**/*.h", "**/*.txt"]},
     cmdclass={"build_py": BuildWithBridge},
