@@ -10,6 +10,7 @@ from kernel_gcc import ROOT, kernel_flags, where_present  # noqa: E402
 
 from benchmarks.symbol_table import identifiers_of, symbol_table  # noqa: E402
 from rekall_layout_expert.kernel_config import KernelConfig  # noqa: E402
+from rekall_layout_expert.profile.agreement import functions_of  # noqa: E402
 
 Unavailable = kernels.Unavailable
 # gcc as itself: the headers' own branches for a younger compiler use what this one may not know. And a name, which the
@@ -27,9 +28,10 @@ class Subject:
         self.tree, self.config = self.kernel.tree, self.kernel.config
         self.root_text = ROOT.read_text()
         self.root = self._write("root.c", where_present(self.root_text))
-        flags = kernel_flags(self.kernel.common, self.tree, KernelConfig.read(self.config), as_its_compiler=False)
+        config = KernelConfig.read(self.config)
+        flags = kernel_flags(self.kernel.common, self.tree, config, as_its_compiler=False)
         self._gcc = ["gcc", "-w", *flags, *_NAMES]
-        self.symbols = self._write("kallsyms", symbol_table(identifiers_of(self.kernel.common)))
+        self.symbols = self._write("kallsyms", symbol_table(identifiers_of(self.kernel.common), functions_of(config)))
         self.pre_ast = self.directory / ("%s.pre_ast" % series)
 
     def gcc(self, *options, root=None, output):

@@ -13,10 +13,13 @@ SLIDE = 0x1E200000
 _PARTS = ("init", "exit", "probe", "show", "store", "ops", "lock", "free", "alloc", "get", "put", "cold", "table", "work")
 
 
-def symbol_table(identifiers, seed=0):
-    """The text of a table. identifiers: names that the kernel's headers use, at least some thousand."""
+def symbol_table(identifiers, functions, seed=0):
+    """The text of a table. identifiers: names that the kernel's headers use, at least some thousand; functions: {name of
+    a function that tells of the config: whether this kernel has it}.
+    """
     dice = random.Random(seed)
-    names = sorted(set(identifiers) - {"_text", "init_task", "_end"})
+    names = sorted(set(identifiers) - {"_text", "init_task", "_end"} - functions.keys())
+    present = [name for name in functions if functions[name]]
     address = TEXT + SLIDE
     lines = ["0000000000000000 A fixed_percpu_data", "%016x T _text" % address]
     for number in range(KERNEL_SYMBOLS):
@@ -27,6 +30,8 @@ def symbol_table(identifiers, seed=0):
         name = dice.choice(names)
         if number > len(names) // 2:
             name = "%s_%s" % (name, dice.choice(_PARTS))
+        if number < len(present) or functions.get(name) is False:
+            name = present[number % len(present)]
         lines.append("%016x %s %s" % (address, dice.choice("tttttTTTTdDrRbB"), name))
     lines.append("%016x B _end" % (address + 4096))
     modules = ["module_%d" % number for number in range(90)]

@@ -49,11 +49,12 @@ def check_symbols(config, symbols):
     """
     if not _is_tried(config.release):
         return []
+    expected = functions_of(config)
     contradictions = [
         "CONFIG_%s is %s, and %s is %s"
-        % ((name, "y", function, "missing") if _is_set(config, name) else (name, "not set", function, "there"))
+        % ((name, "y", function, "missing") if expected[function] else (name, "not set", function, "there"))
         for name, function in _FUNCTIONS
-        if _is_set(config, name) != (function in symbols.addresses)
+        if expected[function] != (function in symbols.addresses)
     ]
     if len(contradictions) >= _PROOF:
         raise LayoutExpertError(
@@ -69,8 +70,9 @@ def check_symbols(config, symbols):
     return ["the config may be of another kernel: %s" % each for each in contradictions]
 
 
-def _is_set(config, name):
-    return config.values.get("CONFIG_" + name) == "y"
+def functions_of(config):
+    """{function: whether a kernel of that config has it}, of those that tell."""
+    return {function: config.values.get("CONFIG_" + name) == "y" for name, function in _FUNCTIONS}
 
 
 def _is_tried(release):
