@@ -105,8 +105,7 @@ class Network:
                 raise LayoutExpertError(f"{shown} {silence}")
             if now - start > self.deadline:
                 raise LayoutExpertError(f"{shown} was not there in {self.deadline:g} s: {_megabytes(received, transfer.size)}")
-        if transfer.error:
-            raise transfer.error
+        transfer.wait()
 
     def pool_for(self, parts):
         """urllib3's connections, through the proxy that the environment names for an address."""
@@ -124,24 +123,44 @@ class Network:
         return self._pools[proxy]
 
 
-class _Transfer(threading.Thread):
-    """One file on its way. Who waits for it may stop waiting: then it ends when it next gets to run."""
+class Call(threading.Thread):
+    """A function at work in a thread that may be left behind, when it takes too long.
 
-    def __init__(self, network: Network, url: str, file: BinaryIO, limit: int, page: bool):
-        super().__init__(daemon=True)  # the program may end while the resolver still waits
-        self._network, self._url, self._file, self._limit, self._page = network, url, file, limit, page
+    error: what it raised, once it is done; result: what it returned otherwise.
+    """
+
+    def __init__(self, function: Callable, *arguments):
+        super().__init__(daemon=True)  # the program may end while it still waits
+        self._function, self._arguments = function, arguments
         self.done = threading.Event()
-        self.received = 0
-        self.size: Optional[int] = None
-        self.has_answered = self.is_abandoned = False
+        self.result = None
         self.error: Optional[BaseException] = None
 
     def run(self) -> None:
         try:
-            self._run()
+            self.result = self._function(*self._arguments)
         except BaseException as error:  # is raised in the thread that waits
             self.error = error
         self.done.set()
+
+    def wait(self, seconds: Optional[float] = None):
+        """The result, or its error raised; TimeoutError if it is not done by then."""
+        if not self.done.wait(seconds):
+            raise TimeoutError
+        if self.error:
+            raise self.error
+        return self.result
+
+
+class _Transfer(Call):
+    """One file on its way. Who waits for it may stop waiting: then it ends when it next gets to run."""
+
+    def __init__(self, network: Network, url: str, file: BinaryIO, limit: int, page: bool):
+        super().__init__(self._run)
+        self._network, self._url, self._file, self._limit, self._page = network, url, file, limit, page
+        self.received = 0
+        self.size: Optional[int] = None
+        self.has_answered = self.is_abandoned = False
 
     def _run(self) -> None:
         try:
