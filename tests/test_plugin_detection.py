@@ -19,6 +19,7 @@ import rekall_layout_expert
 from rekall_layout_expert import supply
 from rekall_layout_expert.plugin import address_spaces, analysis, detection, five_levels
 from rekall_layout_expert.plugin.options import Named
+from rekall_layout_expert.supply.matching import Level, Match
 
 WRITERS = {"raw": plugin_image.write_raw, "elf": plugin_image.write_elf, "lime": plugin_image.write_lime}
 
@@ -39,7 +40,7 @@ def made(monkeypatch):
         return plugin_image.profile(*args, **kwargs)
 
     monkeypatch.setattr(rekall_layout_expert, "make_profile", make_profile, raising=False)
-    monkeypatch.setattr(supply, "find_pre_ast", lambda *args, **kwargs: (PreAst(), "test"))
+    monkeypatch.setattr(supply, "find_pre_ast", lambda *args, **kwargs: (PreAst(), "test", Match(Level.EXACT, "test")))
     monkeypatch.setattr(rekall_layout_expert, "read_pre_ast", lambda path: PreAst(), raising=False)
     return calls
 

@@ -282,7 +282,7 @@ def test_a_header_without_what_it_needs_is_refused(pre_ast, key, value):
 
 
 @pytest.mark.parametrize("key, value", [
-    ("release", 5), ("common", 5), ("common", ["a"]), ("arch", "amd64"), ("version", "six"), ("generated", 5),
+    ("release", 5), ("package_version", 5), ("common", 5), ("common", ["a"]), ("arch", "amd64"), ("version", "six"), ("generated", 5),
     ("generated", None), ("generated", [["a"]]), ("search_path", [5]), ("forced", [5]), ("forced", ["absent.h"]),
     ("options", {}), ("options", {"standard": 5}),
 ])
@@ -380,5 +380,6 @@ def test_real_headers_merged_into_one_folder_are_the_same(tmp_path):
             target.write_bytes(path.read_bytes())
     (tmp_path / "root.c").write_text("#include <linux/sched.h>\n")
     split, single = (build_pre_ast(tree, root=tmp_path / "root.c") for tree in (kernel.tree, merged))
+    assert split.header.pop("package_version").startswith("6.1.")
     assert single.header == {**split.header, "common": None}
     assert single.files == split.files

@@ -9,10 +9,11 @@ import pytest
 from kernels import kernel_or_skip
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host.release import Kernel
+from rekall_layout_expert.pre_ast.package import package_version_of
 from rekall_layout_expert.pre_ast.storage import dumps, loads, write_pre_ast
 from rekall_layout_expert.supply import build_pre_ast, find_pre_ast
-from rekall_layout_expert.supply.header_trees import installed_trees, package_version_of
-from rekall_layout_expert.supply.matching import certainty_of, misfit_of
+from rekall_layout_expert.supply.header_trees import installed_trees
+from rekall_layout_expert.supply.matching import Level
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
 RELEASE, VERSION, PACKAGE = "6.1.0-20-amd64", "6.1.85", "6.1.85-1"
@@ -71,7 +72,7 @@ def stored(directory):
 def test_what_the_user_named_comes_first(find, tmp_path, repository):
     write_pre_ast(build_pre_ast(lay_out_tree(tmp_path / "other", field="int named;")), tmp_path / "named.past")
     repository.put(PUBLISHED, dumps(build_pre_ast(lay_out_tree(tmp_path / "third", field="int published;"))))
-    pre_ast, how = find(named=tmp_path / "named.past")
+    pre_ast, how, _ = find(named=tmp_path / "named.past")
     assert "int named" in text_of(pre_ast)
     assert how == f"named by the user, {tmp_path}/named.past: of the same release and version, {VERSION}"
 
@@ -79,7 +80,7 @@ def test_what_the_user_named_comes_first(find, tmp_path, repository):
 def test_then_the_repositories_the_banners_package_version_before_the_release(find, tmp_path, repository):
     for name, field in ((PUBLISHED, "int by_package;"), (PUBLISHED_FOR_RELEASE, "int by_release;")):
         repository.put(name, dumps(build_pre_ast(lay_out_tree(tmp_path / field, field=field))))
-    pre_ast, how = find()
+    pre_ast, how, _ = find()
     assert "by_package" in text_of(pre_ast) and how.startswith(f"from {repository}, {PUBLISHED}: ")
     without_package = KERNEL._replace(package_version=None)
     assert "by_release" in text_of(find(without_package, header_trees=[])[0])
@@ -87,7 +88,7 @@ def test_then_the_repositories_the_banners_package_version_before_the_release(fi
 
 def test_then_installed_headers_on_the_spot_and_kept_for_next_time(find, repository, tree, monkeypatch):
     steps = []
-    pre_ast, how = find(progress=steps.append)
+    pre_ast, how, _ = find(progress=steps.append)
     assert "int first" in text_of(pre_ast)
     assert how.startswith(f"built from the installed headers {tree}: ") and how.endswith(f"; kept in {repository}")
     assert steps[0] == f"BUILDING the Pre-AST of {RELEASE} from {tree}"
@@ -96,7 +97,7 @@ def test_then_installed_headers_on_the_spot_and_kept_for_next_time(find, reposit
         raise AssertionError("built again")
 
     monkeypatch.setattr("rekall_layout_expert.supply.build_pre_ast", build)
-    again, how = find()
+    again, how, _ = find()
     assert again.digest == pre_ast.digest and how.startswith(f"from {repository}, pre_ast/{RELEASE}/x86_64-")
 
 
@@ -115,7 +116,7 @@ def test_a_repository_needs_no_more_than_get_and_put(find):
 def test_an_upgraded_headers_package_of_the_same_release_is_built_anew(find, tree, repository):
     find()
     lay_out_tree(tree, version="6.1.90", field="int first, second;")
-    pre_ast, how = find(KERNEL._replace(version="6.1.90", package_version="6.1.90-1"))
+    pre_ast, how, _ = find(KERNEL._replace(version="6.1.90", package_version="6.1.90-1"))
     assert "second" in text_of(pre_ast) and how.startswith("built from")
 
 
@@ -128,7 +129,7 @@ def test_an_edited_header_is_built_anew_though_nothing_else_tells(find, tree, fi
     header.write_text("struct task_struct { %s };\n" % field)
     os.utime(header, ns=(before.st_atime_ns, before.st_mtime_ns + later))
     assert (header.stat().st_size == before.st_size) == bool(later)
-    pre_ast, how = find(custom)
+    pre_ast, how, _ = find(custom)
     assert field in text_of(pre_ast) and how.startswith("built from")
 
 
@@ -158,14 +159,14 @@ class Full:
 
 
 def test_a_full_disk_does_not_stop_this_run(find):
-    pre_ast, how = find(repositories=[Full()], keep=Full())
+    pre_ast, how, _ = find(repositories=[Full()], keep=Full())
     assert "int first" in text_of(pre_ast)
     assert "could not be kept and is built again next time: [Errno 28] No space left on device" in how
 
 
 def test_an_unwritable_repository_does_not_stop_this_run(find, tmp_path):
     (tmp_path / "file").write_text("where the repository's folder should be")
-    pre_ast, how = find(repositories=[], keep=DirectoryRepository(tmp_path / "file"))
+    pre_ast, how, _ = find(repositories=[], keep=DirectoryRepository(tmp_path / "file"))
     assert "int first" in text_of(pre_ast) and "could not be kept" in how
 
 
@@ -178,6 +179,8 @@ def test_without_a_place_to_keep_it_nothing_is_said(find):
 @pytest.mark.parametrize("kernel, reason", [
     (KERNEL._replace(release="6.1.0-21-amd64", version=None, package_version=None),
      "of the kernel 6.1.0-20-amd64, not of 6.1.0-21-amd64"),
+    (KERNEL._replace(release="6.1.0-21-amd64"),
+     "of the kernel 6.1.0-20-amd64, not of 6.1.0-21-amd64, both debian 6.1.85: --accept distribution would use it"),
     (KERNEL._replace(version="6.1.90"), "of version 6.1.85, not of 6.1.90"),
 ])
 def test_a_named_pre_ast_of_another_kernel(find, tree, tmp_path, kernel, reason):
@@ -206,7 +209,7 @@ def test_a_damaged_pre_ast_is_refused_when_named_and_passed_over_when_kept(find,
 def test_a_repository_with_a_pre_ast_of_another_kernel_under_the_name(find, tmp_path, repository):
     other = build_pre_ast(lay_out_tree(tmp_path / "other", release="6.1.0-99-amd64"))
     repository.put(PUBLISHED, dumps(other))
-    with pytest.raises(LayoutExpertError, match=r"\(of the kernel 6.1.0-99-amd64, not of 6.1.0-20-amd64\)"):
+    with pytest.raises(LayoutExpertError, match=r"\(of the kernel 6.1.0-99-amd64, not of 6.1.0-20-amd64, both debian 6.1.85: --accept"):
         find(header_trees=[])
 
 
@@ -215,7 +218,7 @@ def test_nothing_anywhere_names_every_place_and_the_next_step(find, tmp_path, re
         find(header_trees=[tmp_path / "absent", lay_out_tree(tmp_path / "wrong", release="6.1.0-19-amd64"), tmp_path])
     line = str(caught.value)
     assert line.startswith(f"there is no Pre-AST for the kernel {RELEASE} (x86_64); looked at: ")
-    for place in (f"{tmp_path}/absent (absent)", f"{tmp_path}/wrong (of the kernel 6.1.0-19-amd64, not of {RELEASE})",
+    for place in (f"{tmp_path}/absent (absent)", f"{tmp_path}/wrong (of the kernel 6.1.0-19-amd64, not of {RELEASE}, both ",
                   f"{tmp_path} ({tmp_path} is no kernel header tree", f"{repository}, {PUBLISHED} (absent)",
                   f"{repository}, {PUBLISHED_FOR_RELEASE} (absent)"):
         assert place in line
@@ -223,49 +226,8 @@ def test_nothing_anywhere_names_every_place_and_the_next_step(find, tmp_path, re
 
 
 def test_a_release_without_a_banner_will_do(find):
-    pre_ast, how = find(RELEASE)
+    pre_ast, how, _ = find(RELEASE)
     assert pre_ast.header["release"] == RELEASE and "nothing tells whether it is the same build" in how
-
-
-# Matching
-
-@pytest.mark.parametrize("common, release, fits", [
-    ("linux-headers-6.1.0-20-common", "6.1.0-20-cloud-amd64", True),
-    ("linux-headers-6.1.0-20-common", "6.1.0-20-rt-amd64", False),
-    ("linux-headers-6.1.0-20-common-rt", "6.1.0-20-rt-amd64", True),
-    ("linux-headers-6.1.0-20-common-rt", "6.1.0-20-amd64", False),
-    ("linux-headers-6.1.0-20-common", "6.1.0-2-amd64", False),
-    ("linux-headers-6.1.0-20-common", "6.1.0-200-amd64", False),
-    (None, "6.1.0-20-cloud-amd64", False),
-])
-def test_one_common_tree_serves_the_flavours_of_its_build(common, release, fits):
-    misfit = misfit_of(Kernel(release), release="6.1.0-20-other-amd64", version="6.1.85", common=common)
-    assert (misfit is None) == fits
-
-
-@pytest.mark.parametrize("kernel, release, package_version, certainty", [
-    (KERNEL, RELEASE, PACKAGE, "of the same package, 6.1.85-1"),
-    (KERNEL, RELEASE, None, "of the same release and version, 6.1.85"),
-    (KERNEL._replace(version=None), RELEASE, None, "of the same release; nothing tells whether it is the same build"),
-    (KERNEL, "6.1.0-20-cloud-amd64", None, "of the headers that it shares with 6.1.0-20-cloud-amd64"),
-    (KERNEL, None, None, "of the same upstream version 6.1.85; what the distribution changed may be missing"),
-])
-def test_it_is_said_how_sure_the_match_is(kernel, release, package_version, certainty):
-    assert certainty_of(kernel, release, VERSION, package_version) == certainty
-
-
-@pytest.mark.parametrize("kernel, version, fits", [
-    (Kernel("6.1.85-custom", version="6.1.85"), "6.1.85", True),
-    (Kernel("6.1.85-custom", version="6.1.85"), "6.1.86", False),
-    (Kernel("4.18.0-553.el8"), "4.18.0", False),        # which 4.18 it is made of nothing says
-    (Kernel("6.1.85-custom", version="6.1.85"), None, False),
-])
-def test_source_without_a_release_must_be_of_the_same_version(kernel, version, fits):
-    assert (misfit_of(kernel, version=version) is None) == fits
-
-
-def test_versions_are_compared_without_what_distributions_append():
-    assert misfit_of(Kernel("6.6.1-x", version="6.6.1"), release="6.6.1-x", version="6.6.1-x") is None
 
 
 def test_the_package_version_is_read_beside_the_tree(tree, tmp_path):
@@ -274,10 +236,13 @@ def test_the_package_version_is_read_beside_the_tree(tree, tmp_path):
     doc.mkdir(parents=True)
     (doc / "changelog.Debian.gz").write_bytes(gzip.compress(b"linux (6.1.85-2) bookworm; urgency=medium\n\n  * x\n"))
     assert package_version_of(tree) == "6.1.85-2"
-    with pytest.raises(LayoutExpertError, match=r"\(of package version 6.1.85-2, not of 6.1.85-1\)"):
+    with pytest.raises(LayoutExpertError, match=r"\(of package version 6.1.85-2, not of 6.1.85-1, of the same release: "):
         find_pre_ast(KERNEL, "x86_64", header_trees=[tree])
     (doc / "changelog.Debian.gz").write_bytes(b"\x1f\x8bgarbage")
     assert package_version_of(tree) is None
+    (tree / "debian").mkdir()
+    (tree / "debian/changelog").write_text("linux (6.1.85-3) bookworm; urgency=medium\n")
+    assert package_version_of(tree) == "6.1.85-3" == build_pre_ast(tree).header["package_version"]
 
 
 def test_where_headers_are_installed(tmp_path):
@@ -311,6 +276,31 @@ def test_a_release_from_evidence_cannot_lead_out_of_it(find):
         find(Kernel("../../../6.1", version="6.1.0"), header_trees=[])
 
 
+# What is not of the very build is used only when that is accepted
+
+VANILLA = "not exact (upstream): of the same upstream version 6.1.85; what the distribution changed may be missing"
+
+
+def test_less_than_exact_is_used_when_it_is_accepted_and_said(find, tmp_path, repository):
+    vanilla = lay_out_tree(tmp_path / "vanilla", release=None, field="int vanilla;")
+    for accept in (Level.EXACT, Level.DISTRIBUTION):
+        with pytest.raises(LayoutExpertError, match=r"missing: --accept upstream would use it\)"):
+            find(header_trees=[vanilla], accept=accept)
+    pre_ast, how, match = find(header_trees=[vanilla], accept=Level.UPSTREAM)
+    assert "int vanilla" in text_of(pre_ast) and match.level is Level.UPSTREAM and VANILLA in how
+    # What was kept then is held against the kernel again.
+    with pytest.raises(LayoutExpertError, match="--accept upstream"):
+        find(header_trees=[vanilla])
+    assert find(header_trees=[vanilla], accept=Level.UPSTREAM)[1].startswith(f"from {repository}, ")
+
+
+def test_a_named_file_is_no_exception(find, tmp_path):
+    write_pre_ast(build_pre_ast(lay_out_tree(tmp_path / "vanilla", release=None)), tmp_path / "named.past")
+    with pytest.raises(LayoutExpertError, match="named.past is of the same upstream version 6.1.85; .* --accept upstream"):
+        find(named=tmp_path / "named.past")
+    assert find(named=tmp_path / "named.past", accept=Level.UPSTREAM)[1].endswith(VANILLA)
+
+
 # A real one
 
 @pytest.mark.network
@@ -321,5 +311,5 @@ def test_a_distributions_headers_where_its_packages_put_them(tmp_path):
     repository = DirectoryRepository(tmp_path)
     trees = installed_trees(debian.release, debian.headers)
     for origin in ("built from the installed headers", f"from {tmp_path}, pre_ast/{debian.release}/"):
-        pre_ast, how = find_pre_ast(kernel, "x86_64", repositories=[repository], header_trees=trees, keep=repository)
+        pre_ast, how, _ = find_pre_ast(kernel, "x86_64", repositories=[repository], header_trees=trees, keep=repository)
         assert how.startswith(origin) and pre_ast.header["release"] == debian.release

@@ -23,7 +23,7 @@ def explained(session, memory, named: Named, tree: Optional[str], name: str) -> 
     subject = _subject(session, memory, named, tree, stages)
     repositories = local_repositories(session)
     try:
-        pre_ast, _ = pre_ast_of(subject, repositories, stages, tree)
+        pre_ast, *_ = pre_ast_of(subject, repositories, stages, tree)
     except LayoutExpertError:
         stored = load_profile(session, repositories, subject.profile_name()) if subject.kernel.banner else None
         if stored is None:

@@ -52,7 +52,7 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     # The core takes a while to import, and most starts of Rekall do not need it.
     from rekall_layout_expert import make_profile
 
-    pre_ast, how = pre_ast_of(subject, repositories, stages, tree)
+    pre_ast, how, match = pre_ast_of(subject, repositories, stages, tree)
     stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
     symbols = subject.symbols
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
@@ -60,6 +60,8 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
                            release=subject.kernel.release if subject.kernel.banner else None,
                            banner=subject.kernel.banner, randstruct_seed=randstruct_seed)
     profile[profile_section.NAME] = {"banner": subject.kernel.banner}
+    if match:
+        profile["$METADATA"]["match"] = {"level": str(match.level), "why": match.why}
     left_out = len(profile["$METADATA"].get("left_out", ()))
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
                 f"{len(profile['$CONSTANTS'])} constants, {left_out} structs left out")
@@ -67,7 +69,10 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
 
 
 def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, tree: Optional[str] = None):
-    """The Pre-AST, and one line on where it is from. A LayoutExpertError tells where it was looked for."""
+    """The Pre-AST, one line on where it is from, and how well it matches, None if nothing tells.
+
+    A LayoutExpertError tells where it was looked for.
+    """
     from rekall_layout_expert import build_pre_ast, read_pre_ast
     from rekall_layout_expert.supply import find_pre_ast
 
@@ -77,8 +82,8 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
                             keep=repositories[-1] if repositories else None, progress=stages.report)
     # Of a kernel that only its files tell of nobody knows the release that others would have to match.
     if tree:
-        return build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}"
+        return build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}", None
     if subject.pre_ast:
-        return read_pre_ast(subject.pre_ast), f"named by the user, {subject.pre_ast}"
+        return read_pre_ast(subject.pre_ast), f"named by the user, {subject.pre_ast}", None
     raise LayoutExpertError(f"nothing tells which kernel {subject.config.source} is of",
                             next_step="name its Pre-AST with --pre_ast, or its headers with --build")

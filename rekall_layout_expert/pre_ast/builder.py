@@ -96,6 +96,8 @@ def _build(tree, arch, root, progress):
         "unknown": headers.unknown_macros(),
         "private": private,
     }
+    if headers.package_version:
+        header["package_version"] = headers.package_version
     told = randstruct_of(headers)
     if told:
         header["randstruct"] = told

@@ -18,6 +18,7 @@ class PreAst:
         release      UTS_RELEASE of the tree, "6.1.0-21-amd64", or None
         arch         as the kernel names it, "x86_64"
         source       "headers" (a headers package) or "source" (full kernel source)
+        package_version  of the Debian or Ubuntu package that the tree came in, "6.1.90-1"; absent where nothing tells it
         common       name of the tree that several flavours share, or None
         search_path  directories of #include <…>, in order, relative to the tree
         platforms    [[directory, [symbol]]] that follow on the search path by config (see `pre_ast.platforms`)

@@ -81,6 +81,7 @@ def _is_good(header, files):
     return (
         all(isinstance(header[key], str) for key in _TEXTS)
         and all(header[key] is None or isinstance(header[key], str) for key in _TEXTS_OR_NONE)
+        and isinstance(header.get("package_version", ""), str)
         and all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in lists)
         and all(isinstance(text, str) for directory, symbols in header.get("platforms", ()) for text in [directory, *symbols])
         and all(isinstance(header["options"][key], type_) for key, type_ in _OPTIONS.items())

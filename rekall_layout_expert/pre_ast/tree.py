@@ -17,6 +17,7 @@ from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.preprocessor.compiler import TARGETS
 from rekall_layout_expert.preprocessor.headers import Headers
 from rekall_layout_expert.pre_ast.architecture_headers import architecture_headers
+from rekall_layout_expert.pre_ast.package import package_version_of
 from rekall_layout_expert.pre_ast.platforms import platform_directories
 from rekall_layout_expert.pre_ast.program import compile_program
 
@@ -51,9 +52,9 @@ class KernelTree(Headers):
 
     path: an unpacked headers package, an installed one (/lib/modules/RELEASE/build), or full source.
     Attributes: version, release, kind ("headers" or "source"), common (name of the shared folder or None), roots (the
-    folders, the flavour's first), makefile (text of the kernel's Makefile), generated (paths made from the config),
-    search_path (all directories that any config may ask for: those of every config, then the platforms'), platforms (see
-    `platform_directories`).
+    folders, the flavour's first), package_version (of the Debian package it came in, or None), makefile (text of the
+    kernel's Makefile), generated (paths made from the config), search_path (all directories that any config may ask for:
+    those of every config, then the platforms'), platforms (see `platform_directories`).
     Raises LayoutExpertError for a folder that is no header tree, with the places looked at.
     """
 
@@ -67,6 +68,7 @@ class KernelTree(Headers):
         self._made = dict(_COMPILER_HEADERS)
         self.source_arch = _SOURCE_ARCHITECTURE.get(arch, arch)
         self.roots, self.common = _folders(os.fspath(path))
+        self.package_version = package_version_of(self.roots[0])
         self.makefile = self._makefile()
         self.version = _version(self.makefile)
         self.kind = "source" if self._find("kernel/fork.c") else "headers"

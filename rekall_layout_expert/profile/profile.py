@@ -147,6 +147,7 @@ def _metadata(kernel, symbols, structs, left_out, private, identity):
         "pre_ast_kind": header["source"],
         "pre_ast_release": header["release"],
         "pre_ast_tree": header["common"],
+        "match": None,  # who looks for the Pre-AST knows it (supply/matching.py)
         "symbols": symbols.source if symbols else None,
         "symbols_digest": symbols.digest if symbols else None,
         "structs": structs if isinstance(structs, str) else ",".join(structs),

@@ -1,8 +1,8 @@
 """Supply: the Pre-AST that belongs to a kernel, from the nearest place that has it.
 
 In order: the file that the user named; the repositories; the headers installed on the host, from
-which it is built on the spot and kept for next time. Each is held against the kernel, and nothing of
-another build is used.
+which it is built on the spot and kept for next time. Each is held against the kernel, and what is not of its
+very build is used only if the user accepts that (`matching.Level`).
 
 Names in a repository, for which it needs no index:
     pre_ast/RELEASE/PACKAGE_VERSION/ARCH.past   of a distribution's build that the banner identifies
@@ -25,8 +25,8 @@ from rekall_layout_expert.pre_ast.builder import build_pre_ast
 from rekall_layout_expert.pre_ast.model import PreAst
 from rekall_layout_expert.pre_ast.storage import dumps, loads, read_pre_ast
 from rekall_layout_expert.pre_ast.tree import KernelTree
-from rekall_layout_expert.supply.header_trees import fingerprint, installed_trees, package_version_of
-from rekall_layout_expert.supply.matching import certainty_of, misfit_of
+from rekall_layout_expert.supply.header_trees import fingerprint, installed_trees
+from rekall_layout_expert.supply.matching import Level, Match, Origin, match_of
 from rekall_layout_expert.version import VERSION
 
 _FROM_HEADERS = ("install the kernel's headers ({package}), or name a Pre-AST with --pre_ast: "
@@ -35,14 +35,15 @@ _FROM_HEADERS = ("install the kernel's headers ({package}), or name a Pre-AST wi
 
 def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[Path] = None,
                  repositories: Iterable = (), header_trees: Optional[Iterable[Path]] = None, keep=None,
-                 progress: Optional[Callable[[str], None]] = None) -> Tuple[PreAst, str]:
-    """The Pre-AST of a kernel, as (PreAst, one line on where it is from).
+                 progress: Optional[Callable[[str], None]] = None,
+                 accept: Level = Level.EXACT) -> Tuple[PreAst, str, Match]:
+    """The Pre-AST of a kernel, as (PreAst, one line on where it is from, how well it matches).
 
     kernel: what is known of it, or its release alone. named: the user's file. repositories: objects
     with get(name) -> bytes | None. header_trees: folders; by default where this host has them
     installed. keep: an object with put(name, data), for what is built on the spot; if it cannot be
     kept it is used all the same, and the line says so. progress: is told each step.
-    A LayoutExpertError names every place looked at and why each was passed over.
+    accept: what is less than that is not used. A LayoutExpertError names every place looked at and why each was passed over.
     """
     if isinstance(kernel, str):
         kernel = Kernel.of_release(kernel)
@@ -50,21 +51,21 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
     report = progress or (lambda step: None)
     repositories = list(repositories)
     if named is not None:
-        return _named(named, kernel)
+        return _named(named, kernel, accept)
 
     looked_at: List[str] = []
     if header_trees is None:
         header_trees = installed_trees(kernel.release)
-    trees = list(_fitting_trees(header_trees, kernel, looked_at))
+    trees = list(_fitting_trees(header_trees, kernel, looked_at, accept))
     for name in _names(kernel, trees):
         for repository in repositories:
-            found = _from_repository(repository, name, kernel, looked_at)
+            found = _from_repository(repository, name, kernel, looked_at, accept)
             if found:
-                return found, f"from {repository}, {name}: {certainty_of(kernel, *_origin(found))}"
-    for tree in trees:
+                return (found[0], f"from {repository}, {name}: {found[1]}", found[1])
+    for tree, match in trees:
         report(f"BUILDING the Pre-AST of {kernel.release} from {tree.roots[0]}")
         try:
-            return _from_headers(tree, kernel, keep, progress)
+            return (*_from_headers(tree, kernel, match, keep, progress), match)
         except LayoutExpertError as error:
             looked_at.append(f"{tree.roots[0]} ({error})")
     raise LayoutExpertError(
@@ -72,16 +73,17 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
         _FROM_HEADERS.format(package=f"linux-headers-{kernel.release}, elsewhere kernel-devel-{kernel.release}"))
 
 
-def _named(path: Path, kernel: Kernel) -> Tuple[PreAst, str]:
+def _named(path: Path, kernel: Kernel, accept: Level) -> Tuple[PreAst, str, Match]:
     pre_ast = read_pre_ast(path)
-    misfit = _header_misfit(pre_ast, kernel)
-    if misfit:
-        raise LayoutExpertError(f"the Pre-AST {path} is {misfit}",
+    match = match_of(kernel, Origin.of(pre_ast))
+    if not match.is_within(accept):
+        raise LayoutExpertError(f"the Pre-AST {path} is {match.why_not_used()}",
                                 next_step="name one that was built from this kernel's own headers")
-    return pre_ast, f"named by the user, {path}: {certainty_of(kernel, *_origin(pre_ast))}"
+    return pre_ast, f"named by the user, {path}: {match}", match
 
 
-def _from_repository(repository, name: str, kernel: Kernel, looked_at: List[str]) -> Optional[PreAst]:
+def _from_repository(repository, name: str, kernel: Kernel, looked_at: List[str],
+                     accept: Level) -> Optional[Tuple[PreAst, Match]]:
     place = f"{repository}, {name}"
     try:
         data = repository.get(name)
@@ -92,18 +94,17 @@ def _from_repository(repository, name: str, kernel: Kernel, looked_at: List[str]
     except (LayoutExpertError, OSError) as error:
         looked_at.append(f"{place} ({error})")
         return None
-    misfit = _header_misfit(pre_ast, kernel)
-    if misfit:
-        looked_at.append(f"{place} ({misfit})")
+    match = match_of(kernel, Origin.of(pre_ast))
+    if not match.is_within(accept):
+        looked_at.append(f"{place} ({match.why_not_used()})")
         return None
-    return pre_ast
+    return pre_ast, match
 
 
-def _from_headers(tree: KernelTree, kernel: Kernel, keep, progress) -> Tuple[PreAst, str]:
+def _from_headers(tree: KernelTree, kernel: Kernel, match: Match, keep, progress) -> Tuple[PreAst, str]:
     name = _kept_name(kernel, tree)  # before it is read: what changes meanwhile must not be kept as new
     pre_ast = build_pre_ast(tree.roots[0], arch=kernel.architecture, progress=progress)
-    certainty = certainty_of(kernel, tree.release, tree.version, package_version_of(tree.roots[0]))
-    how = f"built from the installed headers {tree.roots[0]}: {certainty}"
+    how = f"built from the installed headers {tree.roots[0]}: {match}"
     if keep is None:
         return pre_ast, how
     try:
@@ -113,8 +114,9 @@ def _from_headers(tree: KernelTree, kernel: Kernel, keep, progress) -> Tuple[Pre
     return pre_ast, f"{how}; kept in {keep}"
 
 
-def _fitting_trees(paths: Iterable[Path], kernel: Kernel, looked_at: List[str]) -> Iterator[KernelTree]:
-    """The header trees that are this kernel's, each once though several paths may lead to it."""
+def _fitting_trees(paths: Iterable[Path], kernel: Kernel, looked_at: List[str],
+                   accept: Level) -> Iterator[Tuple[KernelTree, Match]]:
+    """The header trees that match the kernel, each once though several paths may lead to it."""
     seen = set()
     for path in paths:
         if not os.path.isdir(path):
@@ -128,17 +130,17 @@ def _fitting_trees(paths: Iterable[Path], kernel: Kernel, looked_at: List[str]) 
         except LayoutExpertError as error:
             looked_at.append(f"{path} ({error})")
             continue
-        misfit = misfit_of(kernel, release=tree.release, version=tree.version, package_version=package_version_of(path))
-        if misfit is None:
-            yield tree
+        match = match_of(kernel, Origin(None, tree.release, tree.version, tree.package_version))
+        if match.is_within(accept):
+            yield tree, match
         else:
-            looked_at.append(f"{path} ({misfit})")
+            looked_at.append(f"{path} ({match.why_not_used()})")
 
 
-def _names(kernel: Kernel, trees: Iterable[KernelTree]) -> Iterator[str]:
+def _names(kernel: Kernel, trees: Iterable[Tuple[KernelTree, Match]]) -> Iterator[str]:
     if kernel.package_version:
         yield f"{_folder(kernel)}/{_safe(kernel.package_version)}/{kernel.architecture}.past"
-    for tree in trees:
+    for tree, _ in trees:
         yield _kept_name(kernel, tree)
     yield f"{_folder(kernel)}/{kernel.architecture}.past"
 
@@ -155,17 +157,3 @@ def _folder(kernel: Kernel) -> str:
 def _safe(text: str) -> str:
     """Releases and versions come from evidence and become parts of paths."""
     return re.sub(r"[^\w.+~-]|^\.", "_", text, flags=re.ASCII)
-
-
-def _header_misfit(pre_ast: PreAst, kernel: Kernel) -> Optional[str]:
-    release, version = _origin(pre_ast)
-    return misfit_of(kernel, pre_ast.header["arch"], release, version, common=_text(pre_ast, "common"))
-
-
-def _origin(pre_ast: PreAst) -> Tuple[Optional[str], Optional[str]]:
-    return _text(pre_ast, "release"), _text(pre_ast, "version")
-
-
-def _text(pre_ast: PreAst, key: str) -> Optional[str]:
-    value = pre_ast.header.get(key)
-    return None if value is None else str(value)  # a file may hold anything

@@ -1,16 +1,13 @@
-"""Header trees installed on a host: where distributions put them, and what tells their builds apart.
+"""Header trees installed on a host: where distributions put them, and what tells their states apart.
 
 What a tree says of itself is `pre_ast.tree.KernelTree`'s to read. That leaves what only matters for
-finding and keeping: the package it came in, and the state it is in.
+finding and keeping: the state it is in.
 """
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import re
-import zlib
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 from rekall_layout_expert.files import Path, resolve_under
 
@@ -21,7 +18,6 @@ _PLACES = (
     "/usr/src/kernels/{release}",
     "/usr/src/linux-{release}",
 )
-_CHANGELOG_HEAD = re.compile(rb"\S+ \(([^)\s]+)\)")
 # What a full source tree has besides the headers and the private definitions of core subsystems.
 _WITHOUT_TYPES = frozenset(("Documentation", "LICENSES", "certs", "crypto", "drivers", "rust", "samples", "scripts",
                             "sound", "tools", "usr", "virt"))
@@ -30,21 +26,6 @@ _WITHOUT_TYPES = frozenset(("Documentation", "LICENSES", "certs", "crypto", "dri
 def installed_trees(release: str, root: Path = "/") -> List[str]:
     """Where the headers of a release may lie on the host mounted at root, each place once."""
     return list(dict.fromkeys(resolve_under(root, place.format(release=release)) for place in _PLACES))
-
-
-def package_version_of(tree: Path) -> Optional[str]:
-    """The version of the Debian or Ubuntu package that a tree came in, "6.1.192-2"; None if nothing tells.
-
-    The package's changelog tells it also where the package was only unpacked.
-    """
-    source, name = os.path.split(os.path.realpath(tree))
-    path = os.path.join(os.path.dirname(source), "share", "doc", name, "changelog.Debian.gz")
-    try:
-        with gzip.open(path) as changelog:
-            head = _CHANGELOG_HEAD.match(changelog.readline(1000))
-    except (OSError, EOFError, zlib.error):
-        return None
-    return head and head.group(1).decode("utf-8", "replace")
 
 
 def fingerprint(folders: Iterable[Path], source_architecture: str) -> str:
