@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import rekall_layout_expert.pre_ast
-from dwarf import LINKING, read_records
+from dwarf import LINKED, LINKING, read_records
 from kernels import SUITES, Unavailable, cache_directory, suite
 
 ROOT = Path(rekall_layout_expert.pre_ast.__file__).with_name("root.c")
@@ -95,9 +95,13 @@ class Build:
             unit, object_ = os.path.join(scratch, "root.c"), os.path.join(scratch, "root.o")
             macros = "".join("#define %s\n" % macro for macro in defines)
             Path(unit).write_text(macros + only_what_is_there(Path(root).read_text()))
-            # Linked, for the linker resolves a million relocations in no time, and pyelftools one by one.
-            _run([*self._compiler(), "-w", "-g", "-fno-eliminate-unused-debug-types", "-I", str(self.tree), *LINKING,
-                  "-o", object_, unit], BuildFailed, cwd=self.directory)
+            command = [*self._compiler(), "-w", "-g", "-fno-eliminate-unused-debug-types", "-I", str(self.tree), "-o", object_]
+            try:  # linked, for the linker resolves a million relocations in no time, and pyelftools one by one
+                _run([*command, *LINKING, unit], BuildFailed, cwd=self.directory)
+            except BuildFailed:  # what gcov adds makes some linkers crash
+                if self.architecture in LINKED:
+                    raise
+                _run([*command, "-c", unit], BuildFailed, cwd=self.directory)
             return read_records(object_)
 
     def refused(self, headers):
