@@ -12,6 +12,7 @@ again (C11 6.10.3.4p2) is a ``Painted`` string, and a pragma inside a declaratio
 and hash as the text they carry.
 """
 
+import functools
 import re
 
 from rekall_layout_expert.errors import LayoutExpertError
@@ -23,39 +24,66 @@ _EXTENDED = (
     "\u2e80-\u2fff\u3004-\u3007\u3021-\u302f\u3031-\ud7ff\uf900-\ufd3d\ufd40-\ufdcf\ufdf0-\ufe44\ufe47-\ufffd"
     + "".join("%c-%c" % (plane << 16, plane << 16 | 0xFFFD) for plane in range(1, 15))
 )
-_LETTER = r"A-Za-z_$" + _EXTENDED
-_NAME = "[%s][%s0-9]*" % (_LETTER, _LETTER)
+_LETTERS = r"A-Za-z_$"
+# In the patterns @ stands for the letters.
+_NAME = "[@][@0-9]*"
 _UCN = r"(?:\\u[0-9a-fA-F]{4}|\\U[0-9a-fA-F]{8})"
 # An identifier in which universal character names may stand.
-SPELLED_NAME = r"(?:%s|%s)[%s0-9]*(?:%s[%s0-9]*)*" % ("[%s]" % _LETTER, _UCN, _LETTER, _UCN, _LETTER)
+SPELLED_NAME = r"(?:[@]|%s)[@0-9]*(?:%s[@0-9]*)*" % (_UCN, _UCN)
 
 _GRAMMAR = (
     r'(?:u8R?|[uUL]R?|R)?"(?:\\.|[^"\\\n])*"?'  # string literal
     r"|[uUL]?'(?:\\.|[^'\\\n])*'?"  # character constant
     r"|%s"  # identifier
-    r"|\.?[0-9](?:[eEpP][+-]|[%s0-9.]%s)*"  # pp-number
+    r"|\.?[0-9](?:[eEpP][+-]|[@0-9.]%s)*"  # pp-number
     r"|\.\.\.|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%%&|^]=|##|%%:%%:|%%:|<:|:>|<%%|%%>"
     r"|\S"
 )
 
-tokenize = re.compile(_GRAMMAR % (_NAME, _LETTER, ""), re.S).findall
-_tokenize_spelling = re.compile(r"\s+|::|" + _GRAMMAR % (SPELLED_NAME, _LETTER, "|" + _UCN), re.S).findall
 
-IDENTIFIER = re.compile(_NAME + r"\Z")
+class Pattern:
+    """A regular expression with identifiers in it, where @ stands for the letters.
+
+    Python takes milliseconds to compile the letters of Annex D, and hardly a text has one: so there is one pattern for
+    ASCII, and another one once it is asked for.
+    """
+
+    def __init__(self, text, flags=0):
+        self._text = text
+        self._flags = flags
+        self.ascii = re.compile(text.replace("@", _LETTERS), flags)
+
+    @functools.cached_property
+    def _extended(self):
+        return re.compile(self._text.replace("@", _LETTERS + _EXTENDED), self._flags)
+
+    def of(self, text):
+        """What `re.compile` returns, for that text."""
+        return self.ascii if text.isascii() else self._extended
+
+
+_TOKEN = Pattern(_GRAMMAR % (_NAME, ""), re.S)
+_SPELLED_TOKEN = Pattern(r"\s+|::|" + _GRAMMAR % (SPELLED_NAME, "|" + _UCN), re.S)
+_IDENTIFIER = Pattern(_NAME + r"\Z")
 _READ_UCN = re.compile(_UCN)
 _COMBINING = re.compile("[\u0300-\u036f\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")  # never first (C11 D.2)
 _NO_NAME = re.compile("[\"']|^[.0-9]")
 
 
+def tokenize(text):
+    """The tokens of a text, without white space."""
+    return _TOKEN.of(text).findall(text)
+
+
 def tokenize_spelling(text):
     """The tokens of a text, white space among them."""
-    tokens = _tokenize_spelling(text)
+    tokens = _SPELLED_TOKEN.of(text).findall(text)
     if text.isascii() and "\\" not in text:
         return tokens
     if "\\" in text:
         tokens = [Spelled(token) if _READ_UCN.search(token) and not _NO_NAME.search(token) else token for token in tokens]
     for token in tokens:
-        if _COMBINING.match(token) or token.__class__ is Spelled and not IDENTIFIER.match(token):
+        if _COMBINING.match(token) or token.__class__ is Spelled and not _IDENTIFIER.of(token).match(token):
             raise LayoutExpertError("%s is no identifier" % getattr(token, "spelling", token))
     return tokens
 
@@ -102,7 +130,7 @@ def is_identifier(token):
     first = token[0]
     if first.isalpha() or first in "_$":
         return token[-1] not in "\"'"
-    return first > "\x7f" and IDENTIFIER.match(token) is not None
+    return first > "\x7f" and _IDENTIFIER.of(token).match(token) is not None
 
 
 def joins(left, right):

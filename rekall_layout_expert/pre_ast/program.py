@@ -25,7 +25,7 @@ The idea of keeping conditionals unresolved is the Pre-AST of Socala and Cohen (
 
 import re
 
-from rekall_layout_expert.c_tokens import SHIELDED_NEWLINE, SPELLED_NAME, canonical, is_identifier, shielded, unshielded
+from rekall_layout_expert.c_tokens import SHIELDED_NEWLINE, SPELLED_NAME, Pattern, canonical, is_identifier, shielded, unshielded
 from rekall_layout_expert.errors import LayoutExpertError
 
 TEXT, DEFINE, UNDEF, IF, INCLUDE, PRAGMA, ERROR, LINE, OTHER = range(9)
@@ -52,10 +52,10 @@ _CONTINUATION = re.compile(r"\\[ \t]*\n")
 _INSIDE = re.compile(r"(?:\\\n[^ \t\n\\]*)+(?=[ \t])")
 # A newline inside a logical line or a comment leaves this mark, so that line numbers still count.
 _JOINED = "\x02"
-_DIRECTIVE = re.compile(r"\s*(?:#|%%:)\s*(%s|\d+)?\s*(.*?)\s*\Z" % SPELLED_NAME, re.S)
-_DEFINE = re.compile(r"(%s)(\(([^)]*)\))?\s*(.*)\Z" % SPELLED_NAME, re.S)
-_PARAMETER = re.compile(r"(%s)?\s*(\.\.\.)?" % SPELLED_NAME)
-_NAME = re.compile(SPELLED_NAME)
+_DIRECTIVE = Pattern(r"\s*(?:#|%%:)\s*(%s|\d+)?\s*(.*?)\s*\Z" % SPELLED_NAME, re.S)
+_DEFINE = Pattern(r"(%s)(\(([^)]*)\))?\s*(.*)\Z" % SPELLED_NAME, re.S)
+_PARAMETER = Pattern(r"(%s)?\s*(\.\.\.)?" % SPELLED_NAME)
+_NAME = Pattern(SPELLED_NAME)
 _INCLUDE = re.compile(r'\s*(?:"([^"]*)"|<([^>]*)>)')
 _BOM = "\ufeff"
 _PIECE_TOKEN = re.compile(
@@ -167,7 +167,7 @@ class _Compiler:
                 continue
             self._add_text(program, text_line, text)
             text = []
-            match = _DIRECTIVE.match(line.replace(_JOINED, ""))
+            match = _DIRECTIVE.of(line).match(line.replace(_JOINED, ""))
             keyword, rest = match.group(1), match.group(2)
             if keyword in ("if", "ifdef", "ifndef"):
                 item = [IF, [[_condition(keyword, rest, number), []]]]
@@ -222,7 +222,7 @@ class _Compiler:
         if keyword == "define":
             program.append(_definition(rest))
         elif keyword == "undef":
-            match = _NAME.match(rest)
+            match = _NAME.of(rest).match(rest)
             if match is None or match.group() == "defined":
                 program.append([ERROR, "malformed #undef " + rest])
             else:
@@ -381,7 +381,7 @@ class _Compiler:
 
 def _definition(text):
     """The item of a #define.  A malformed one is an error only where it is reached."""
-    match = _DEFINE.match(text)
+    match = _DEFINE.of(text).match(text)
     if not match or match.group(1) == "defined" or match.group(2) is None and text[match.end(1) :][:1] == "(":
         return [ERROR, "malformed #define " + text]
     name, has_parameters, parameters, body = match.groups()
@@ -391,7 +391,7 @@ def _definition(text):
         return [DEFINE, name, None, body]
     listed = []
     for parameter in parameters.split(",") if parameters.strip() else ():
-        match = _PARAMETER.fullmatch(parameter.strip())
+        match = _PARAMETER.of(parameter).fullmatch(parameter.strip())
         if not match or not match.group() or listed and listed[-1].endswith("..."):
             return [ERROR, "malformed parameters in #define " + text]
         listed.append((match.group(1) or "") + (match.group(2) or ""))
@@ -404,7 +404,7 @@ def _condition(keyword, rest, number):
     if keyword == "else":
         return ""
     if keyword in ("ifdef", "def", "ifndef", "ndef"):
-        match = _NAME.match(rest)
+        match = _NAME.of(rest).match(rest)
         if not match:
             return "?"
         name = match.group()
