@@ -519,7 +519,7 @@ def test_profile_written_by_the_plugin_is_one_that_rekall_loads(home, image, mad
     rekal.main(["-f", str(image), "layout_expert", "--output", output])
     loaded = session.InteractiveSession().LoadProfile(output)
     assert loaded.get_obj_offset("task_struct", "comm") == plugin_image.TASK["comm"]
-    assert loaded.object_classes["task_struct"].__module__ == "rekall_layout_expert.plugin.tasks"
+    assert loaded.object_classes["task_struct"].__module__ == "rekall_layout_expert.plugin.linux.tasks"
 
 
 @pytest.mark.parametrize("arguments, message", [

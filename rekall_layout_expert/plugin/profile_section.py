@@ -1,20 +1,17 @@
 """The section that a profile of ours carries: the banner of its kernel, and the classes that go with it.
 
 Rekall lets a profile have sections of one's own, each with a loader. Ours tells Rekall's Linux class
-what has changed in the kernel since Rekall was written, one module for each subject.
+what has changed in the kernel since Rekall was written (plugin/linux/).
 """
 from __future__ import annotations
 
 from rekall import obj
 
-from rekall_layout_expert.plugin import mounts, tasks
-
 NAME = "$LAYOUT_EXPERT"
-_SUBJECTS = (mounts, tasks)
 
 
 class LayoutExpertSection(obj.ProfileSectionLoader):
-    """Applies each subject to a profile that has the section."""
+    """Applies them to a profile that has the section."""
 
     name = NAME
     # After all others: Rekall's initialisation reads them, and sets classes that ours derive from.
@@ -22,6 +19,7 @@ class LayoutExpertSection(obj.ProfileSectionLoader):
 
     def LoadIntoProfile(self, session, profile, data):
         profile.EnsureInitialized()
-        for subject in _SUBJECTS:
-            subject.apply(profile)
+        # Most starts of Rekall load no profile.
+        from rekall_layout_expert.plugin import linux
+        linux.apply(profile)
         return profile

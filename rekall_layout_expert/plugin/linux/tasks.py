@@ -4,7 +4,7 @@ from __future__ import annotations
 from rekall import obj
 from rekall.plugins.overlays.linux import linux
 
-from rekall_layout_expert.plugin import mounts
+from rekall_layout_expert.plugin.linux import paths
 
 _NANOSECONDS = 10 ** 9
 
@@ -29,15 +29,8 @@ class Task(linux.task_struct):
         return self.obj_profile.UnixTimeStamp(value=(boot + int(since_boot)) // _NANOSECONDS)
 
     def get_path(self, filp):
-        """The path of an open file; Rekall's own way needs struct mount, and goes round in circles for sockets."""
-        if not filp:
-            return "-"
-        name = mounts.name_of_no_path(filp)
-        if name:
-            return name
-        if mounts.has_mounts(self.obj_profile):
-            return super().get_path(filp)
-        return mounts.path_without_mounts(self, filp)
+        """The path of an open file."""
+        return paths.path_of_file(self, filp) if filp else "-"
 
 
 def _nanoseconds(ktime) -> int:

@@ -1,0 +1,110 @@
+"""Lists and trees of the kernel, walked so that they end whatever memory holds.
+
+Of a running system they change under the walk, and in an image pages are missing: a walk goes forward only, never
+twice through one node, stops at what cannot be read, and has a bound.
+"""
+from __future__ import annotations
+
+import struct
+from typing import Iterator, Tuple
+
+from rekall import obj
+from rekall.plugins.overlays.basic import container_of
+
+from rekall_layout_expert.plugin.linux.replacing import members_of
+
+# PID_MAX_LIMIT: nothing that is listed here is more numerous.
+MOST = 1 << 22
+
+
+def list_entries(head, struct_name: str, member: str, most: int = MOST) -> Iterator[obj.Struct]:
+    """What a list_head holds: the structs in which `member` is linked."""
+    return _containers(head.m("next"), "next", head.obj_offset, struct_name, member, most)
+
+
+def hlist_entries(head, struct_name: str, member: str, most: int = MOST) -> Iterator[obj.Struct]:
+    """What a hlist_head holds."""
+    return _containers(head.m("first"), "next", 0, struct_name, member, most)
+
+
+def chain(first, link: str, most: int = MOST) -> Iterator[obj.Struct]:
+    """Structs that point to each other by a member, from a pointer to the first to a NULL."""
+    seen = set()
+    while len(seen) < most and first and int(first) not in seen and is_readable(first):
+        seen.add(int(first))
+        item = first.deref()
+        yield item
+        first = item.m(link)
+
+
+def is_readable(pointer) -> bool:
+    """Whether what a pointer leads to is mapped."""
+    return bool(pointer.obj_vm.is_valid_address(int(pointer)))
+
+
+def _containers(pointer, link: str, end: int, struct_name: str, member: str, most: int) -> Iterator[obj.Struct]:
+    for node in chain(pointer, link, most):
+        if node.obj_offset == end:
+            return
+        yield container_of(node.reference(), struct_name, member)
+
+
+def rb_entries(root, struct_name: str, member: str, most: int = MOST) -> Iterator[obj.Struct]:
+    """What a rb_root holds, in its order."""
+    stack, node, seen = [], root.m("rb_node"), set()
+    while stack or node:
+        while node and int(node) not in seen and len(seen) < most and is_readable(node):
+            seen.add(int(node))
+            stack.append(node.deref())
+            node = stack[-1].rb_left
+        if not stack:
+            return
+        found = stack.pop()
+        yield container_of(found.reference(), struct_name, member)
+        node = found.rb_right
+
+
+def xarray_entries(root, most: int = MOST) -> Iterator[Tuple[int, int, int]]:
+    """What an xarray holds, until 4.20 a radix tree: (first index, number of indices, entry), in their order.
+
+    An entry is a pointer's value. Values that are no pointers (of a page cache: what was evicted) are passed over.
+    4.20 "xarray: Define struct xa_node" changed the low bits that tell nodes from entries. Source: include/linux/xarray.h.
+    """
+    profile, vm = root.obj_profile, root.obj_vm
+    internal, value = (2, 1) if "xa_node" in profile.vtypes else (1, 2)
+    node_type = "xa_node" if internal == 2 else "radix_tree_node"
+    shift_at, slots_at = (profile.get_obj_offset(node_type, member) for member in ("shift", "slots"))
+    count = members_of(profile, node_type)["slots"][1][1]["count"]
+    head = root.multi_m("xa_head", "rnode")
+    if head == None:  # noqa: E711: Rekall's NoneObject
+        return
+    head, = struct.unpack("<Q", vm.read(head.obj_offset, 8))
+    if head and head & 3 != internal:
+        if not head & value:
+            yield 0, 1, obj.Pointer.integer_to_address(head)
+        return
+    stack, seen = [(head, 0)] if head else [], set()
+    while stack and len(seen) < most:
+        entry, base = stack.pop()
+        node = obj.Pointer.integer_to_address(entry & ~3)
+        if node in seen or not vm.is_valid_address(node):
+            continue
+        seen.add(node)
+        shift = vm.read(node + shift_at, 1)[0]
+        if shift > 60:
+            continue
+        slots = struct.unpack(f"<{count}Q", vm.read(node + slots_at, 8 * count))
+        below = []
+        for slot, held in enumerate(slots):
+            first = base + (slot << shift)
+            if held & 3 == internal and held > 4096:
+                if shift and not node < obj.Pointer.integer_to_address(held) < node + slots_at + 8 * count:
+                    below.append((held, first))
+            elif held and not held & 3:
+                # Siblings of an entry that takes several slots hold the number of its slot.
+                end = slot + 1
+                while end < count and internal == 2 and slots[end] == slot << 2 | internal:
+                    end += 1
+                yield first, (end - slot) << shift, obj.Pointer.integer_to_address(held)
+        stack.extend(reversed(below))
+

@@ -1,0 +1,67 @@
+"""The kernel's log.
+
+5.10 "printk: use the lockless ringbuffer" keeps a record's text, what is known of it and whether it is complete in three
+rings. Source: kernel/printk/printk_ringbuffer.h.
+"""
+from __future__ import annotations
+
+import struct
+
+from rekall.plugin import PluginError
+from rekall.plugins.linux import dmesg
+
+from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
+
+_STATE_SHIFT = 62
+_ID_MASK = (1 << _STATE_SHIFT) - 1
+_COMMITTED, _FINALIZED = 1, 2
+# log_buf_len is not more than 2 GB; descriptors are for at least 32 bytes of text each.
+_LARGEST_RING_BITS = 31
+_LEVELS = ("LOG_EMERG", "LOG_ALERT", "LOG_CRIT", "LOG_ERR", "LOG_WARNING", "LOG_NOTICE", "LOG_INFO", "LOG_DEBUG")
+_ID_SIZE = 8
+
+
+def _has_rings(profile) -> bool:
+    return bool(profile.get_constant("prb"))
+
+
+@replaces(dmesg.LinuxDmesg, "collect", _has_rings)
+def records(plugin):
+    """The records of the log, from the oldest on."""
+    profile, vm = plugin.profile, plugin.kernel_address_space
+    for name in ("printk_ringbuffer", "prb_desc", "printk_info"):
+        if not members_of(profile, name):
+            raise PluginError(f"this profile has no struct {name}: it is private to the kernel's kernel/printk/, which headers "
+                              "packages lack. Use a Pre-AST from full source, or a kernel that carries BTF")
+    rings = profile.get_constant_object("prb", target="Pointer", vm=vm,
+                                        target_args=dict(target="printk_ringbuffer")).deref()
+    ring, text = rings.desc_ring, rings.text_data_ring
+    bits, text_bits = int(ring.count_bits), int(text.size_bits)
+    if max(bits, text_bits) > _LARGEST_RING_BITS:
+        raise PluginError("the kernel's log cannot be read: the sizes of its rings are none")
+    first, last = (int(getattr(ring, name).counter) & _ID_MASK for name in ("tail_id", "head_id"))
+    descriptors, infos = (profile.Array(offset=int(getattr(ring, name)), vm=vm, count=1 << bits, target=target)
+                          for name, target in (("descs", "prb_desc"), ("infos", "printk_info")))
+    for number in range(min((last - first & _ID_MASK) + 1, 1 << bits)):
+        identity = first + number & _ID_MASK
+        descriptor, info = (each[identity & (1 << bits) - 1] for each in (descriptors, infos))
+        state = int(descriptor.state_var.counter) & (1 << 64) - 1
+        if state & _ID_MASK != identity or state >> _STATE_SHIFT not in (_COMMITTED, _FINALIZED):
+            continue
+        message = _text(vm, int(text.data), text_bits, identity, descriptor.text_blk_lpos, int(info.text_len))
+        if message is not None:
+            yield dict(timestamp=int(info.ts_nsec) / 1e9, facility=int(info.facility), level=_LEVELS[int(info.level)],
+                       message=message)
+
+
+def _text(vm, data: int, bits: int, identity: int, block, length: int):
+    """A record's text; None if it was overwritten."""
+    begin, end = int(block.begin), int(getattr(block, "next"))
+    if begin & 1:
+        return ""  # There was none, or no room for it.
+    # A block that does not fit before the end of the ring is at its begin.
+    start = begin & (1 << bits) - 1 if begin >> bits == end >> bits or not end & (1 << bits) - 1 else 0
+    room = (end - start & (1 << bits) - 1 or 1 << bits) - _ID_SIZE
+    if struct.unpack("<Q", vm.read(data + start, _ID_SIZE))[0] & _ID_MASK != identity:
+        return None
+    return vm.read(data + start + _ID_SIZE, max(0, min(length, room))).decode("utf8", "replace")

@@ -1,0 +1,136 @@
+"""What a process has mapped.
+
+6.1 "mm: start tracking VMAs with maple tree" and "mm: remove the vma linked list" took mm_struct.mmap and
+vm_area_struct.vm_next away: areas are the leaves of a B-tree in mm_struct.mm_mt. Source: include/linux/maple_tree.h.
+"""
+from __future__ import annotations
+
+import struct
+from typing import Iterator, List, Tuple
+
+from rekall import obj
+from rekall.plugins.linux import proc_maps
+from rekall.plugins.overlays.linux import linux
+
+from rekall_layout_expert.plugin.linux.lists import MOST
+from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
+
+# Of a node's address the low bits tell its type, and whether it is the root.
+_NODE_MASK, _TYPE_SHIFT, _TYPE_MASK = ~0xFF, 3, 0xF
+_LEAF, _RANGE, _ALLOCATION_RANGE = 1, 2, 3
+_LAST = (1 << 64) - 1
+# No kernel's trees are deeper (MAPLE_HEIGHT_MAX).
+_DEEPEST = 31
+
+
+class Permissions(linux.PermissionFlags):
+    """As in /proc/PID/maps; Rekall's own are written by a method that Python 3 does not call."""
+
+    def __str__(self):
+        return "".join(name if self.is_flag(name) else "-" for name in "rwx")
+
+    def is_flag(self, flag):
+        return self.v() & self.maskmap[flag]
+
+
+class Areas:
+    """In place of the first vm_area_struct of the list that mm_struct.mmap was: what Rekall's plugins do with it."""
+
+    def __init__(self, mm):
+        self._mm = mm
+
+    def walk_list(self, member: str, include_current: bool = True) -> Iterator[obj.Struct]:
+        """The areas in the order of their addresses."""
+        del member, include_current
+        profile, vm = self._mm.obj_profile, self._mm.obj_vm
+        for address in maple_entries(self._mm.mm_mt):
+            yield profile.vm_area_struct(offset=address, vm=vm)
+
+
+def maple_entries(tree) -> Iterator[int]:
+    """The pointers that a maple tree holds, in the order of its indices."""
+    profile, vm = tree.obj_profile, tree.obj_vm
+    layouts = {_LEAF: _layout(profile, "maple_range_64"), _RANGE: _layout(profile, "maple_range_64"),
+               _ALLOCATION_RANGE: _layout(profile, "maple_arange_64")}
+    root, = struct.unpack("<Q", vm.read(tree.m("ma_root").obj_offset, 8))
+    if root & 3 != 2 or root <= 4096:
+        # No node: there is nothing, or one entry for all indices.
+        if root and not root & 3:
+            yield obj.Pointer.integer_to_address(root)
+        return
+    stack: List[Tuple[int, int, int]] = [(root, _LAST, 0)]
+    seen = set()
+    while stack and len(seen) < MOST:
+        entry, last, depth = stack.pop()
+        node_type = entry >> _TYPE_SHIFT & _TYPE_MASK
+        node = obj.Pointer.integer_to_address(entry & _NODE_MASK)
+        if node in seen or node_type not in layouts or depth > _DEEPEST or not vm.is_valid_address(node):
+            continue
+        seen.add(node)
+        pivots_at, pivot_count, slots_at, slot_count = layouts[node_type]
+        pivots = struct.unpack(f"<{pivot_count}Q", vm.read(node + pivots_at, 8 * pivot_count)) + (last,)
+        slots = struct.unpack(f"<{slot_count}Q", vm.read(node + slots_at, 8 * slot_count))
+        held = []
+        for index, (slot, pivot) in enumerate(zip(slots, pivots)):
+            if index and not pivot:
+                break
+            held.append((slot, min(pivot, last)))
+            if pivot >= last:
+                break
+        if node_type == _LEAF:
+            yield from (obj.Pointer.integer_to_address(slot) for slot, _ in held if slot and not slot & 3)
+        else:
+            stack.extend((slot, pivot, depth + 1) for slot, pivot in reversed(held))
+
+
+def _layout(profile: obj.Profile, node: str) -> Tuple[int, int, int, int]:
+    """Of a node: where its pivots are and how many, where its slots are and how many."""
+    members = members_of(profile, node)
+    return tuple(number for name in ("pivot", "slot")
+                 for number in (members[name][0], members[name][1][1]["count"]))
+
+
+def areas_of(task) -> Iterator[obj.Struct]:
+    """The vm_area_structs of a task; none of a kernel thread."""
+    if task.mm:
+        yield from task.mm.mmap.walk_list("vm_next")
+
+
+def name_of(area, task) -> str:
+    """What /proc/PID/maps shows behind an area that is of no file.
+
+    The kernel's own mappings have a name, behind vm_private_data since 3.16 ("mm/mm: Add vm_special_mapping …").
+    """
+    mm = area.m("vm_mm")
+    if area.vm_ops and area.vm_ops == area.obj_profile.get_constant("special_mapping_vmops", is_address=True):
+        return str(area.vm_private_data.dereference_as("vm_special_mapping").name.dereference_as("String"))
+    if area.vm_start <= mm.brk and area.vm_end >= mm.start_brk:
+        return "[heap]"
+    if area.vm_start <= mm.start_stack <= area.vm_end:
+        return "[stack]"
+    return ""
+
+
+@replaces(proc_maps.ProcMaps, "collect")
+def collect_maps(plugin):
+    """As Rekall's own, with the kernel's rules for names: it tells heaps of several areas, and the vdso, apart."""
+    for task in plugin.filter_processes():
+        if not task.mm:
+            continue
+        yield dict(divider=f"Proc {task.name} ({task.pid})")
+        for area in areas_of(task):
+            row = dict(task=task, start=area.vm_start, end=area.vm_end, flags=area.vm_flags, pgoff=0, major=0, minor=0, inode=0)
+            if area.vm_file:
+                inode = area.vm_file.dentry.d_inode
+                row.update(pgoff=area.vm_pgoff << 12, major=inode.i_sb.major, minor=inode.i_sb.minor, inode=inode.i_ino,
+                           file_path=task.get_path(area.vm_file))
+            else:
+                row.update(file_path=name_of(area, task))
+            yield row
+
+
+def apply(profile: obj.Profile) -> None:
+    """Gives mm_struct its list of areas back, where it is a tree."""
+    profile.add_classes({"PermissionFlags": Permissions})
+    if "mmap" not in members_of(profile, "mm_struct") and "mm_mt" in members_of(profile, "mm_struct"):
+        profile.add_overlay({"mm_struct": [None, {"mmap": Areas}]})

@@ -1,0 +1,44 @@
+"""Lists of processes other than the kernel's own list of tasks."""
+from __future__ import annotations
+
+from rekall.plugins.linux import pslist, pstree
+from rekall.plugins.overlays.basic import container_of
+
+from rekall_layout_expert.plugin.linux.lists import MOST, list_entries, xarray_entries
+from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
+
+_PIDTYPE_PID = 0
+
+
+@replaces(pslist.PidHashTable, "list_tasks", lambda profile: "idr" in members_of(profile, "pid_namespace"))
+def tasks_by_number(plugin):
+    """The processes that the first namespace has numbers of: all there are, as each has one in every outer namespace.
+
+    4.15 "pid: replace pid bitmap implementation with IDR API" and "pid: remove pidhash" took pid_hash away. Threads, which
+    have numbers as well, are no processes: listed as such they would look hidden from the list of tasks.
+    """
+    profile, vm = plugin.session.profile, plugin.kernel_address_space
+    namespace = profile.get_constant_object("init_pid_ns", target="pid_namespace", vm=vm)
+    # 4.19 "pids: Move task_pid_type into sched/signal.h", and before "… Move the pgrp and session pid pointers …".
+    link = "pid_links" if "pid_links" in members_of(profile, "task_struct") else "pids"
+    for _, _, address in xarray_entries(namespace.idr.idr_rt):
+        first = profile.pid(offset=address, vm=vm).tasks[_PIDTYPE_PID].first
+        if first:
+            task = container_of(first, "task_struct", link)
+            if task.group_leader == task:
+                yield task
+
+
+@replaces(pstree.LinPSTree, "recurse_task")
+def descendants(plugin, task, level):
+    """A task and its descendants, depth first, with their levels.
+
+    Rekall's own calls itself for each level, and never ends where a list was changed while it was read.
+    """
+    stack, seen = [(task, level)], {task.obj_offset}
+    while stack and len(seen) < MOST:
+        task, level = stack.pop()
+        yield task, level
+        children = [child for child in list_entries(task.children, "task_struct", "sibling") if child.obj_offset not in seen]
+        seen.update(child.obj_offset for child in children)
+        stack.extend((child, level + 1) for child in reversed(children))

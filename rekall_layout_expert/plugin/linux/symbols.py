@@ -1,0 +1,33 @@
+"""From addresses to names, and back."""
+from __future__ import annotations
+
+from rekall.plugins.common import address_resolver as common
+from rekall.plugins.linux import address_resolver
+
+from rekall_layout_expert.plugin.linux.memory_maps import areas_of
+from rekall_layout_expert.plugin.linux.modules import regions_of
+from rekall_layout_expert.plugin.linux.replacing import replaces
+
+
+@replaces(address_resolver.LinuxAddressResolver, "_EnsureInitialized")
+def ensure_initialized(resolver):
+    """The kernel where KASLR put it (3.14), each region of each module (6.4), and what the chosen process has mapped.
+
+    Rekall puts the kernel where it was linked, so that no address of it has a name.
+    """
+    if resolver._initialized:
+        return
+    # Asking for a list of modules may ask for a name.
+    resolver._initialized = True
+    session, profile = resolver.session, resolver.session.profile
+    start, end = (profile.get_constant(name, is_address=True) for name in ("_text", "_end"))
+    if start and end:
+        resolver.AddModule(common.Module(name="linux", start=start, end=end, profile=profile, session=session))
+    for module in session.plugins.lsmod().get_module_list():
+        # In reverse, so that the text is what goes by the module's name.
+        for place, size in reversed(list(regions_of(module))):
+            resolver.AddModule(common.Module(name=str(module.name), start=place, end=place + size, session=session))
+    task = session.GetParameter("process_context")
+    for area in areas_of(task) if task else ():
+        resolver.AddModule(common.Module(name=f"map_{int(area.vm_start):#x}", start=area.vm_start, end=area.vm_end,
+                                         session=session))
