@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("debian", reason="python-debian reads .deb files")
 zstandard = pytest.importorskip("zstandard")
 
+from debian_archive import deb, symlink, tar
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.supply.distribution.archives import Limits, deb_members, tar_members, unpack
 
@@ -31,31 +32,6 @@ def entry(name, kind=tarfile.REGTYPE, target="", size=None):
     if size is not None:
         info.size = size
     return info
-
-
-def tar(*members, form=tarfile.GNU_FORMAT):
-    """A tar archive of (name, content) and of entries."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w", format=form) as archive:
-        for member in members:
-            if isinstance(member, tarfile.TarInfo):
-                archive.addfile(member)
-            else:
-                name, content = member
-                archive.addfile(entry(name, size=len(content)), io.BytesIO(content))
-    return data.getvalue()
-
-
-def link(name, target):
-    return entry(name, tarfile.SYMTYPE, target)
-
-
-def deb(data, name="data.tar.xz"):
-    """A Debian package as deb(5) has it."""
-    parts = (("debian-binary", b"2.0\n"), ("control.tar.xz", lzma.compress(tar())), (name, data))
-    return b"!<arch>\n" + b"".join(
-        f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
-        for name, content in parts)
 
 
 @pytest.fixture
@@ -85,8 +61,8 @@ def test_a_package_however_it_is_compressed(folder, suffix):
 
 
 def test_links_of_a_headers_package_lead_where_they_would_if_it_were_installed(folder):
-    unpacked(tar(("usr/src/common/include/a.h", b"a"), link("usr/src/flavour/include", "../common/include"),
-                 link("lib/modules/1/build", "/usr/src/flavour"), link("lib/modules/1/source", "build/../common")), folder)
+    unpacked(tar(("usr/src/common/include/a.h", b"a"), symlink("usr/src/flavour/include", "../common/include"),
+                 symlink("lib/modules/1/build", "/usr/src/flavour"), symlink("lib/modules/1/source", "build/../common")), folder)
     assert (folder / "usr/src/flavour/include/a.h").read_bytes() == b"a"
     assert (folder / "lib/modules/1/build/include/a.h").read_bytes() == b"a"
 
@@ -130,10 +106,10 @@ def test_devices_and_pipes_are_not_made(folder):
     [("../outside", b"evil")],
     [("a/../../outside", b"evil")],
     [("/etc/passwd", b"evil")],
-    [link("a", "../outside")],
-    [link("a/b", "../../outside")],
-    [link("a/b", "c/../../../outside")],
-    [link("a", "/../outside")],
+    [symlink("a", "../outside")],
+    [symlink("a/b", "../../outside")],
+    [symlink("a/b", "c/../../../outside")],
+    [symlink("a", "/../outside")],
     [entry("a", tarfile.LNKTYPE, "../outside")],
 ], ids=lambda members: getattr(members[0], "name", members[0][0] if isinstance(members[0], tuple) else ""))
 def test_no_member_leaves_the_folder(folder, members):
@@ -142,30 +118,30 @@ def test_no_member_leaves_the_folder(folder, members):
 
 
 def test_an_absolute_link_is_meant_within_the_folder(folder):
-    unpacked(tar(link("a/b/passwd", "/etc/passwd")), folder)
+    unpacked(tar(symlink("a/b/passwd", "/etc/passwd")), folder)
     assert os.readlink(folder / "a/b/passwd") == "../../etc/passwd"
 
 
 def test_links_that_take_turns_do_not_climb_out(folder):
     # One link after the other is harmless by name; what they lead to together must be, too.
-    unpacked(tar(link("deep", "x/y/z"), link("x/y/z", "/"), link("up", "deep/.."), link("evil", "up/../outside")), folder)
+    unpacked(tar(symlink("deep", "x/y/z"), symlink("x/y/z", "/"), symlink("up", "deep/.."), symlink("evil", "up/../outside")), folder)
     assert os.path.realpath(folder / "evil") == str(folder / "outside")
 
 
 def test_no_member_is_written_through_a_link(folder):
     with pytest.raises(LayoutExpertError, match="through a link"):
-        unpacked(tar(("real/a.h", b"a"), link("linked", "real"), ("linked/a.h", b"evil")), folder)
+        unpacked(tar(("real/a.h", b"a"), symlink("linked", "real"), ("linked/a.h", b"evil")), folder)
     assert (folder / "real/a.h").read_bytes() == b"a"
 
 
 def test_a_file_replaces_a_link_and_does_not_follow_it(folder):
-    unpacked(tar(("real.h", b"a"), link("linked.h", "real.h"), ("linked.h", b"new")), folder)
+    unpacked(tar(("real.h", b"a"), symlink("linked.h", "real.h"), ("linked.h", b"new")), folder)
     assert (folder / "real.h").read_bytes() == b"a"
     assert (folder / "linked.h").read_bytes() == b"new"
 
 
 def test_a_hard_link_to_a_link_is_nothing(folder):
-    unpacked(tar(("real.h", b"a"), link("linked.h", "real.h"), entry("b.h", tarfile.LNKTYPE, "linked.h")), folder)
+    unpacked(tar(("real.h", b"a"), symlink("linked.h", "real.h"), entry("b.h", tarfile.LNKTYPE, "linked.h")), folder)
     assert sorted(os.listdir(folder)) == ["linked.h", "real.h"]
 
 

@@ -72,8 +72,9 @@ def unpack(members: Iterable[Member], folder: Path, place: str, wanted: Callable
     what was written until then stays, so the folder should be one that can be thrown away.
     """
     root = os.path.realpath(folder)
+    folders = {root}  # those known to be real: nothing replaces a folder
     files = 0
-    with _told_as_damage(place):
+    with told_as_damage(place):
         for number, member in enumerate(members):
             if number >= limits.members:
                 raise LayoutExpertError(f"{place} has more than {limits.members} members: not what it is taken for")
@@ -82,6 +83,12 @@ def unpack(members: Iterable[Member], folder: Path, place: str, wanted: Callable
                 continue
             if member.content is not None and member.size > limits.file:
                 raise LayoutExpertError(f"{place}: {member.path} has {member.size} bytes, more than {limits.file}")
+            directory = os.path.dirname(os.path.join(root, path))
+            if directory not in folders:
+                os.makedirs(directory, exist_ok=True)
+                if os.path.realpath(directory) != directory:
+                    raise LayoutExpertError(f"{place}: the member {member.path!r} would be written through a link")
+                folders.add(directory)
             files += _write(member, root, path, place)
     return files
 
@@ -91,7 +98,7 @@ def tar_members(stream: BinaryIO, place: str, limits: Limits = Limits()) -> Iter
 
     stream: an open file, read once from where it is. place: what messages call it.
     """
-    with _told_as_damage(place):
+    with told_as_damage(place):
         with tarfile.open(fileobj=_Forward(decompressed(stream, place), limits.size, place), mode="r:") as archive:
             while True:
                 entry = archive.next()
@@ -110,9 +117,9 @@ def tar_members(stream: BinaryIO, place: str, limits: Limits = Limits()) -> Iter
 
 def deb_members(file: BinaryIO, place: str, limits: Limits = Limits()) -> Iterator[Member]:
     """The members that a Debian package would install: those of its data.tar, however compressed."""
-    with _needing("python-debian", place):
+    with needing("python-debian", place):
         from debian.arfile import ArError, ArFile
-    with _told_as_damage(place):
+    with told_as_damage(place):
         try:
             parts = [part for part in ArFile(fileobj=file).getmembers() if part.name.startswith("data.tar")]
         except (ArError, ValueError) as error:
@@ -136,7 +143,7 @@ def decompressed(stream: BinaryIO, place: str) -> BinaryIO:
         import lzma
         return lzma.LZMAFile(stream)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        with _needing("zstandard", place):
+        with needing("zstandard", place):
             import zstandard
         return zstandard.ZstdDecompressor(max_window_size=_ZSTANDARD_WINDOW).stream_reader(
             stream, read_across_frames=True)
@@ -212,11 +219,7 @@ def _inside(path: str, place: str) -> str:
 
 
 def _write(member: Member, root: str, path: str, place: str) -> int:
-    directory, name = os.path.split(os.path.join(root, path))
-    os.makedirs(directory, exist_ok=True)
-    if os.path.realpath(directory) != directory:
-        raise LayoutExpertError(f"{place}: the member {member.path!r} would be written through a link")
-    full = os.path.join(directory, name)
+    full = os.path.join(root, path)
     if os.path.lexists(full):
         if os.path.isdir(full) and not os.path.islink(full):
             raise LayoutExpertError(f"{place}: the member {member.path!r} has the name of a folder")
@@ -256,7 +259,7 @@ def _copy(member: Member, full: str, place: str) -> None:
 
 
 @contextlib.contextmanager
-def _needing(package: str, place: str):
+def needing(package: str, place: str):
     try:
         yield
     except ImportError as error:
@@ -265,7 +268,7 @@ def _needing(package: str, place: str):
 
 
 @contextlib.contextmanager
-def _told_as_damage(place: str):
+def told_as_damage(place: str):
     """What libraries raise about an archive, as the error that users see."""
     try:
         yield
