@@ -254,7 +254,7 @@ def test_a_second_mirror_has_what_the_first_has_not(bookworm, server, host, key,
     assert fetch().release == RELEASE
 
 
-def test_a_mirror_that_does_not_answer_is_waited_for_once(bookworm, server, host, fetch):
+def test_a_mirror_that_does_not_answer_is_passed_over(bookworm, server, host, fetch):
     bookworm.publish()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         suites = [f"deb http://127.0.0.1:{silent.getsockname()[1]}/debian {suite} main" for suite in ("bookworm", "sid")]
