@@ -64,6 +64,11 @@ def test_modules_are_left_out():
     assert "only_in_a_module" not in parse(kallsyms()).addresses
 
 
+def test_the_kernels_own_symbols_behind_the_modules_count():
+    for behind in ("ffffffff81000070 t behind\n", "ffffffff81000070 t behind"):
+        assert parse(kallsyms(slide=0) + behind).addresses["behind"] == 0xFFFFFFFF81000070
+
+
 def test_the_order_of_the_lines_decides_nothing_but_equals():
     shuffled = "\n".join(sorted(kallsyms().splitlines(), key=lambda line: line.split()[2])) + "\n"
     assert parse(shuffled).addresses == parse(SYSTEM_MAP).addresses
@@ -73,16 +78,19 @@ def test_a_global_definition_counts_before_local_ones():
     assert parse(SYSTEM_MAP).addresses["twice"] == 0xFFFFFFFF81000040
 
 
-def test_of_local_definitions_the_first_counts_and_the_name_is_ambiguous():
-    symbols = parse(SYSTEM_MAP)
+def test_of_local_definitions_the_first_counts():
+    assert parse(SYSTEM_MAP).addresses["helper"] == 0xFFFFFFFF81000010
+
+
+def test_of_global_definitions_the_first_counts():
+    symbols = parse(SYSTEM_MAP.replace("t helper", "T helper"))
     assert symbols.addresses["helper"] == 0xFFFFFFFF81000010
-    assert symbols.ambiguous == {"helper"}
 
 
 def test_a_per_cpu_variable_counts_like_a_local_definition():
     # kallsyms shows static and global ones alike as absolute.
     symbols = parse(SYSTEM_MAP.replace("d runqueues", "A runqueues").replace("R linux_banner", "R runqueues"))
-    assert symbols.addresses["runqueues"] == 0xFFFFFFFF82010000 and "runqueues" not in symbols.ambiguous
+    assert symbols.addresses["runqueues"] == 0xFFFFFFFF82010000
 
 
 def test_a_kernel_has_the_same_digest_at_every_boot():
@@ -126,6 +134,7 @@ def test_where_text_is_linked_follows_from_the_configuration(lines, address):
     ("\x7fELF\x02\x01\0\0" * 100, "a test is no symbol table: line 1 "),
     (SYSTEM_MAP.replace("T _text", "T"), "a test is no symbol table: line 3 "),
     (SYSTEM_MAP.replace("ffffffff81000060", "no address here"), "a test is no symbol table: line 9 "),
+    (SYSTEM_MAP.replace("ffffffff81000060", "1ffffffff81000060"), "a test is no symbol table: line 9 "),
     (SYSTEM_MAP[:-12], "a test is truncated: its last line is 'ffffffff82e2'"),
     (SYSTEM_MAP[:SYSTEM_MAP.index("ffffffff82e26")], "a test has no _end: it is truncated"),
     (SYSTEM_MAP[SYSTEM_MAP.index("ffffffff82010"):], "a test has no _text: it is truncated"),

@@ -111,7 +111,10 @@ def _leave_out_differences(vtypes, others):
 
 def _constants(symbols):
     """{name: link-time address} without the symbols that only the kernel's build and its linker tell apart."""
-    return {name: address for name, address in symbols.addresses.items() if not name.startswith(_LINKERS_OWN)}
+    constants = dict(symbols.addresses)
+    for name in [name for name in constants if name[0] == "_" and name.startswith(_LINKERS_OWN)]:
+        del constants[name]
+    return constants
 
 
 class _Stages:

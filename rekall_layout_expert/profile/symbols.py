@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+import struct
 from functools import cached_property
-from itertools import compress, repeat
-from typing import Dict, FrozenSet, List, Optional, Tuple
+from itertools import chain, compress, repeat
+from typing import Dict, List, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, read_bounded
@@ -32,6 +33,7 @@ _IMAGE_ENDS = ("_end", "__bss_stop", "__brk_limit")
 # What x86 reserves for the kernel's image, and so the end of what KASLR can slide it by.
 _IMAGE_SPACE = 1 << 30
 _PAGE = 1 << 12
+_LARGEST_ADDRESS = (1 << 64) - 1
 
 _ELSEWHERE = "give a copy of /proc/kallsyms, read as root, or the System.map from the kernel's debug package"
 
@@ -40,17 +42,15 @@ class Symbols:
     """What each name of the kernel proper stands for; the modules' symbols are left out.
 
     addresses: {name: link-time address}. Where a name is defined more than once, the global
-    definition counts; among local (and absolute) ones the first, and such names are in `ambiguous`.
+    definition counts; among several the first.
     kaslr_slide: by how many bytes the kernel was moved when the addresses were read; 0 for System.map.
     source: where they were read, for messages.
     """
 
-    def __init__(self, addresses: Dict[str, int], source: str, kaslr_slide: int = 0,
-                 ambiguous: FrozenSet[str] = frozenset()):
+    def __init__(self, addresses: Dict[str, int], source: str, kaslr_slide: int = 0):
         self.addresses = addresses
         self.source = source
         self.kaslr_slide = kaslr_slide
-        self.ambiguous = ambiguous
 
     @classmethod
     def parse(cls, text: str, source: str, link_text: Optional[int] = None) -> Symbols:
@@ -65,6 +65,8 @@ class Symbols:
             values = list(map(int, numbers, repeat(16)))
         except ValueError:
             raise _bad_line(text, source) from None
+        if max(values, default=0) > _LARGEST_ADDRESS:
+            raise _bad_line(text, source)
         _check_content(names, any(values), has_modules, source)
 
         start = values[names.index(_IMAGE_START)]
@@ -72,12 +74,13 @@ class Symbols:
         if slide:
             # What lies before the image is no address: per-CPU variables, as offsets.
             values = [value - slide if value >= start else value for value in values]
-        first, last = _first_of_each(names, values), dict(zip(names, values))
         is_global = list(map(_GLOBAL_KINDS.__contains__, kinds))
-        definite = _first_of_each(list(compress(names, is_global)), list(compress(values, is_global)))
-        ambiguous = {name for name, value in last.items() if first[name] != value} - definite.keys()
-        first.update(definite)
-        return cls(first, source, slide, frozenset(ambiguous))
+        is_local = [not each for each in is_global]
+        # Of equal keys dict() keeps the last value: so the local ones come first, and the first of each last.
+        addresses = dict(zip(
+            chain(compress(reversed(names), reversed(is_local)), compress(reversed(names), reversed(is_global))),
+            chain(compress(reversed(values), reversed(is_local)), compress(reversed(values), reversed(is_global)))))
+        return cls(addresses, source, slide)
 
     @classmethod
     def read(cls, path: Path, link_text: Optional[int] = None) -> Symbols:
@@ -88,7 +91,7 @@ class Symbols:
     def digest(self) -> str:
         """SHA-256 in hex of names and link-time addresses: the same at every boot of a kernel."""
         content = hashlib.sha256("\n".join(self.addresses).encode("utf-8", "replace"))
-        content.update(repr(list(self.addresses.values())).encode("ascii"))
+        content.update(struct.pack(f"<{len(self.addresses)}Q", *self.addresses.values()))
         return content.hexdigest()
 
 
@@ -133,14 +136,12 @@ def _columns(text: str, source: str) -> Tuple[List[str], List[str], List[str], b
 
 
 def _without_modules(text: str) -> str:
-    # The modules' lines come last, so that the pattern need not try every other line.
+    # The modules' lines come last, so that the pattern need not try every other line, and mostly none at all: where every
+    # line ends in a module's name.
     first = text.rfind("\n", 0, text.index("[")) + 1
+    if text[-1] == "\n" and text.count("]\n", first) == text.count("\n", first):
+        return text[:first]
     return text[:first] + _MODULE_LINE.sub("", text[first:])
-
-
-def _first_of_each(names: List[str], values: List[int]) -> Dict[str, int]:
-    # Of equal keys dict() keeps the last value: reversed, the first.
-    return dict(zip(reversed(names), reversed(values)))
 
 
 def _bad_line(text: str, source: str) -> LayoutExpertError:
