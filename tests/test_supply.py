@@ -11,7 +11,8 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.package import package_version_of
 from rekall_layout_expert.pre_ast.storage import dumps, loads, write_pre_ast
-from rekall_layout_expert.supply import build_pre_ast, find_pre_ast
+from rekall_layout_expert.pre_ast.builder import build_pre_ast
+from rekall_layout_expert.supply import find_pre_ast
 from rekall_layout_expert.supply.header_trees import installed_trees
 from rekall_layout_expert.supply.matching import Level
 from rekall_layout_expert.supply.repository import DirectoryRepository
@@ -96,7 +97,7 @@ def test_then_installed_headers_on_the_spot_and_kept_for_next_time(find, reposit
     def build(*_, **__):
         raise AssertionError("built again")
 
-    monkeypatch.setattr("rekall_layout_expert.supply.build_pre_ast", build)
+    monkeypatch.setattr("rekall_layout_expert.supply.sources.build_pre_ast", build)
     again, how, _ = find()
     assert again.digest == pre_ast.digest and how.startswith(f"from {repository}, pre_ast/{RELEASE}/x86_64-")
 
@@ -141,7 +142,7 @@ def test_headers_upgraded_while_the_old_kernel_still_runs_are_not_used(find, tre
 
 def test_what_another_version_of_the_tool_kept_is_built_anew(find, monkeypatch):
     find()
-    monkeypatch.setattr("rekall_layout_expert.supply.VERSION", "99")
+    monkeypatch.setattr("rekall_layout_expert.supply.sources.VERSION", "99")
     assert find()[1].startswith("built from")
 
 
@@ -161,7 +162,7 @@ class Full:
 def test_a_full_disk_does_not_stop_this_run(find):
     pre_ast, how, _ = find(repositories=[Full()], keep=Full())
     assert "int first" in text_of(pre_ast)
-    assert "could not be kept and is built again next time: [Errno 28] No space left on device" in how
+    assert "could not be kept for next time: [Errno 28] No space left on device" in how
 
 
 def test_an_unwritable_repository_does_not_stop_this_run(find, tmp_path):
