@@ -48,6 +48,6 @@ def test_without_headers_a_stored_profile_tells_the_layout(rekall, tmp_path):
         (tmp_path / ("guest.core" + ending)).symlink_to(str(SAMPLE) + ending)
     assert rekall("-f", image, "pslist").returncode == 0
     (tmp_path / "guest.core.pre_ast").unlink()
-    done = rekall("-f", image, "layout_expert", "--explain", "list_head")
+    done = rekall("-f", image, "layout_expert", "--offline", "--explain", "list_head")
     assert done.returncode == 0, done.stderr
     assert re.search(r"list_head \* +next; +/\* +0 +8 \*/$", done.stdout, re.M) and "is not known" in done.stdout

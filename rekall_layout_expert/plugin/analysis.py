@@ -13,7 +13,7 @@ from rekall_layout_expert.errors import LayoutExpertError, printable
 from rekall_layout_expert.plugin import kernel_btf
 from rekall_layout_expert.plugin.address_spaces import is_running_kernel
 from rekall_layout_expert.plugin.invariants import Invariants
-from rekall_layout_expert.plugin.options import Named
+from rekall_layout_expert.plugin.options import Named, Sources
 from rekall_layout_expert.plugin.profile_maker import Stages, make
 from rekall_layout_expert.plugin.repositories import load_profile, local_repositories, store_profile
 from rekall_layout_expert.plugin.subject import Subject, kernel_in_image, running_kernel
@@ -51,7 +51,8 @@ def profile_of(detection, subject: Subject, stages: Stages) -> obj.Profile:
         except Exception as error:  # Nonsense in a stored profile makes Rekall fail in any way.
             _forget(session)
             session.logging.warning("Layout Expert: %s is made again: %s", name, printable(str(error)))
-    return register(detection, subject, make(subject, repositories, stages), repositories, stages)
+    data = make(subject, repositories, stages, sources=Sources.in_options(session))
+    return register(detection, subject, data, repositories, stages)
 
 
 def register(detection, subject: Subject, data: dict, repositories: List[DirectoryRepository],

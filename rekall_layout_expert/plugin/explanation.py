@@ -7,23 +7,24 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.explain.explanation import explain
 from rekall_layout_expert.explain.stored import explain_profile
 from rekall_layout_expert.plugin import analysis
-from rekall_layout_expert.plugin.options import Named
+from rekall_layout_expert.plugin.options import Named, Sources
 from rekall_layout_expert.plugin.profile_maker import Stages, pre_ast_of
 from rekall_layout_expert.plugin.repositories import load_profile, local_repositories
 from rekall_layout_expert.plugin.subject import Subject, named_kernel, running_kernel
 
 
-def explained(session, memory, named: Named, tree: Optional[str], name: str) -> List[str]:
+def explained(session, memory, named: Named, tree: Optional[str], name: str,
+              sources: Sources = Sources()) -> List[str]:
     """The lines that explain STRUCT or STRUCT.MEMBER.
 
-    memory: the image or /proc/kcore, None without one. tree: the headers to build the Pre-AST from. Where there is no
+    memory: the image or /proc/kcore, None without one. tree: the headers to build the Pre-AST from. sources: where else it may be from. Where there is no
     Pre-AST any more, a stored profile of this kernel still tells the layout. Raises LayoutExpertError.
     """
     stages = Stages(session)
     subject = _subject(session, memory, named, tree, stages)
     repositories = local_repositories(session)
     try:
-        pre_ast, *_ = pre_ast_of(subject, repositories, stages, tree)
+        pre_ast, *_ = pre_ast_of(subject, repositories, stages, tree, sources)
     except LayoutExpertError:
         stored = load_profile(session, repositories, subject.profile_name()) if subject.kernel.banner else None
         if stored is None:

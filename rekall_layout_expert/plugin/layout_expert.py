@@ -10,7 +10,7 @@ from rekall.ui import text
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.plugin.detection import LayoutExpertDetection
 from rekall_layout_expert.plugin.failure import give_up
-from rekall_layout_expert.plugin.options import Named
+from rekall_layout_expert.plugin.options import SOURCE_OPTIONS, Named, Sources
 
 
 class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
@@ -30,7 +30,8 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
 
     __args = [
         dict(name="pre_ast", help="The Pre-AST to use. Without it, the one that fits is looked for in Rekall's "
-             "repositories, and is built from installed kernel headers."),
+             "repositories and those of --pre_ast_repository, and is built from installed kernel headers or the distribution's "
+             "headers package."),
         dict(name="config_file_path", help="The kernel's configuration. Without it, the running kernel's "
              "(/proc/config.gz, /boot/config-RELEASE and others)."),
         dict(name="system", help="System.map of the kernel, or a copy of its /proc/kallsyms. Without it, the "
@@ -44,6 +45,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
              "the header and line, the conditions and macros that put it there."),
         dict(name="structs", default="rekall", help="Which structs: `rekall` (those that its plugins read, and what "
              "they need), `all`, or names separated by commas."),
+        *SOURCE_OPTIONS,
     ]
 
     table_header = [
@@ -115,7 +117,8 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             subject = named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
             stages.done("kernel", subject.kernel.release, subject.config.source)
         repositories = local_repositories(self.session)
-        data = make(subject, repositories, stages, structs, self.plugin_args.build, self.plugin_args.randstruct_seed)
+        data = make(subject, repositories, stages, structs, self.plugin_args.build, self.plugin_args.randstruct_seed,
+                    Sources.in_options(self.session, self.plugin_args))
         if memory and not self._output:
             analysis.register(LayoutExpertDetection(session=self.session), subject, data, repositories, stages)
             return
@@ -138,7 +141,8 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         arguments = self.plugin_args
         try:
             return printable_lines(
-                explained(self.session, self._memory(), self._named(), arguments.build, arguments.explain))
+                explained(self.session, self._memory(), self._named(), arguments.build, arguments.explain,
+                          Sources.in_options(self.session, arguments)))
         except LayoutExpertError as error:
             give_up(self.session, error)
 

@@ -9,6 +9,7 @@ from typing import List, Optional, Tuple
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.failure import is_command_line
+from rekall_layout_expert.plugin.options import Sources
 from rekall_layout_expert.plugin.subject import Subject
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
@@ -44,15 +45,16 @@ class Stages:
 
 
 def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, structs: str = "rekall",
-         tree: Optional[str] = None, randstruct_seed: Optional[str] = None) -> dict:
+         tree: Optional[str] = None, randstruct_seed: Optional[str] = None, sources: Sources = Sources()) -> dict:
     """A profile of the subject. A LayoutExpertError tells what there is none of, or what does not fit.
 
     tree: the headers or source to build the Pre-AST from; None to look for one. randstruct_seed: as the user gave it.
+    sources: where to look.
     """
     # The core takes a while to import, and most starts of Rekall do not need it.
     from rekall_layout_expert import make_profile
 
-    pre_ast, how, match = pre_ast_of(subject, repositories, stages, tree)
+    pre_ast, how, match = pre_ast_of(subject, repositories, stages, tree, sources)
     stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
     symbols = subject.symbols
     stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
@@ -68,18 +70,21 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     return profile
 
 
-def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, tree: Optional[str] = None):
+def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, tree: Optional[str] = None,
+               sources: Sources = Sources()):
     """The Pre-AST, one line on where it is from, and how well it matches, None if nothing tells.
 
     A LayoutExpertError tells where it was looked for.
     """
     from rekall_layout_expert import build_pre_ast, read_pre_ast
     from rekall_layout_expert.supply import find_pre_ast
+    from rekall_layout_expert.supply.matching import Level
 
     if subject.kernel.banner:
-        return find_pre_ast(subject.kernel, subject.config.architecture, named=None if tree else subject.pre_ast,
-                            repositories=() if tree else repositories, header_trees=[tree] if tree else None,
-                            keep=repositories[-1] if repositories else None, progress=stages.report)
+        where = dict(header_trees=[tree]) if tree else dict(named=subject.pre_ast, repositories=repositories,
+                                                            **_over_the_network(sources, stages))
+        return find_pre_ast(subject.kernel, subject.config.architecture, progress=stages.report, skip=sources.skip,
+                            keep=repositories[-1] if repositories else None, accept=Level.named(sources.accept), **where)
     # Of a kernel that only its files tell of nobody knows the release that others would have to match.
     if tree:
         return build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}", None
@@ -87,3 +92,14 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
         return read_pre_ast(subject.pre_ast), f"named by the user, {subject.pre_ast}", None
     raise LayoutExpertError(f"nothing tells which kernel {subject.config.source} is of",
                             next_step="name its Pre-AST with --pre_ast, or its headers with --build")
+
+
+def _over_the_network(sources: Sources, stages: Stages) -> dict:
+    """The sources that others fill, as find_pre_ast() takes them."""
+    from rekall_layout_expert.supply.distribution import headers_of
+    from rekall_layout_expert.supply.repository import repository_at
+    from rekall_layout_expert.supply.transfer import Network
+
+    network = Network(sources.offline, stages.report)
+    return dict(published=[repository_at(place, network) for place in sources.repositories],
+                headers_package=lambda kernel, folder, report: headers_of(kernel, folder, network, report=report))

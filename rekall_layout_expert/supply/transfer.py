@@ -31,6 +31,7 @@ from rekall_layout_expert.version import VERSION
 CONNECT, STALL, DEADLINE = 3.0, 10.0, 300.0  # seconds
 _REDIRECTS = 5
 _CHUNK = 1 << 16  # bytes
+_CONNECTIONS = 8  # to one host, of threads that fetch at once
 _TICK = 0.25  # seconds between two reports
 _PAGE = (b"<!doctype html", b"<html")
 _ABSENT = (404, 410)
@@ -113,7 +114,7 @@ class Network:
 
         proxy = _proxy_of(parts)
         if proxy not in self._pools:
-            options = dict(timeout=urllib3.Timeout(connect=self.connect, read=self.stall), retries=False)
+            options = dict(maxsize=_CONNECTIONS, timeout=urllib3.Timeout(connect=self.connect, read=self.stall), retries=False)
             if proxy is None:
                 self._pools[proxy] = urllib3.PoolManager(**options)
             else:
