@@ -139,6 +139,12 @@ def joins(left, right):
     return tokenize_spelling(together)[:1] != [left] or together[:2] in ("//", "/*", "..")
 
 
+# Pragmas, besides pack, that rule over all records behind them, with their operands.
+LASTING_PRAGMAS = {
+    "scalar_storage_order": ("big-endian", "little-endian", "default"),
+    "ms_struct": ("on", "off", "reset"),
+}
+
 # Inside a raw string nothing means anything, nor in an odd header name: their characters travel where no text is.
 _SHIELD = 0xF0000
 _SHIELDED = {ord(char): chr(_SHIELD + ord(char)) for char in "\n\\\"'/"}

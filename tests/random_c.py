@@ -82,6 +82,7 @@ _ALIGNMENTS = ("aligned(8)", "aligned(1)", "aligned(2)", "aligned(4)", "aligned(
                "aligned", "__aligned__", "aligned(sizeof(long))", "aligned(__alignof__(long long))", "aligned(1 << 3)",
                "__aligned__(sizeof(double))", "aligned(2 * sizeof(int))")
 _NEUTRAL = ("unused", "__deprecated__", "may_alias", "", "__deprecated__(\"old\")", "__nonstring__")
+_STRUCTS = ("ms_struct", "__ms_struct__, packed", "gcc_struct", "ms_struct, gcc_struct", "gcc_struct, ms_struct", "ms_struct")
 _FIXED = ("unsigned char", "short", "long long", "int", "unsigned", "signed char", "unsigned long")
 _FIXED_BITS = {"unsigned char": 8, "signed char": 8, "short": 16, "long long": 64, "unsigned long": 0}
 # In a string literal: one byte each, whatever follows.
@@ -576,7 +577,11 @@ class _Writer:
         if not head and self.standard_attributes and self.chance(12):
             self.note("[[gnu::...]] before the tag")
             head = self.pick((" [[gnu::packed]]", " [[gnu::aligned(8), gnu::packed]]", " [[gnu::aligned]]"))
-        return head, self.maybe_attribute(4, "attribute after the closing brace")
+        tail = self.maybe_attribute(4, "attribute after the closing brace")
+        if self.chance(8):
+            self.note("ms_struct or gcc_struct")
+            tail += f" __attribute__(({self.pick(_STRUCTS)}))"
+        return head, tail
 
     def struct_group(self, depth: int, indent: str) -> List[str]:
         self.note("struct_group")

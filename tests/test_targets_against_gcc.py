@@ -78,6 +78,27 @@ def test_a_bit_field_of_128_bits_is_aligned_to_the_biggest_alignment():
     assert layout(text)["wide"][0] == 32
 
 
+MS_STRUCT = "struct s { char a; int b : 3; } __attribute__((ms_struct));"
+
+
+@pytest.mark.parametrize("target", sorted(COMPILERS))
+def test_ms_struct_is_known_on_x86_and_powerpc(target):
+    size = 8 if target in ("x86_64", "i386") or target.startswith("powerpc") else 4
+    assert layout(MS_STRUCT, target=target)["s"][0] == size
+    if can_compile(target):
+        assert compile_records(MS_STRUCT, target)["s"][0] == size
+
+
+def test_ms_struct_of_a_gcc_that_had_other_rules_is_left_out():
+    assert layout(MS_STRUCT, compiler="gcc 7.5.0") == {}
+    assert layout(MS_STRUCT, target="arm64", compiler="gcc 7.5.0")["s"][0] == 4
+
+
+def test_a_pragma_in_the_middle_of_an_expression_is_left_out():
+    text = "struct s { char a[sizeof(struct { char b;\n#pragma pack(1)\nint c; })]; int d; };\n"
+    assert layout(text) == {} and set(layout(text + "#pragma pack()\nstruct t { int a; };")) == {"t"}
+
+
 def test_typeof_unqual_of_what_has_an_alignment_of_its_own_is_left_out():
     """GCC drops the alignment together with the qualifiers, and only then; these are not kept."""
     text = "typedef char wide __attribute__((aligned(8)));\nstruct s { char a; __typeof_unqual__(const wide) b; };\n"

@@ -8,7 +8,7 @@ Grammar rules stand over the functions that read them; terminals are quoted only
 """
 
 from rekall_layout_expert.c_integers import NotConstant, matching
-from rekall_layout_expert.c_tokens import Pragma, is_identifier
+from rekall_layout_expert.c_tokens import LASTING_PRAGMAS, Pragma, is_identifier
 from rekall_layout_expert.parser.types import (
     Array,
     Atomic,
@@ -59,6 +59,12 @@ class SyntaxProblem(Exception):
     """The declaration is not understood; the text says what stood there."""
 
 
+class _Kept(Pragma):
+    """What a pragma has set where a type stands that is read later."""
+
+    __slots__ = ()
+
+
 class Parser:
     """Reads the tokens of one or several external declarations.
 
@@ -75,6 +81,7 @@ class Parser:
         self.path = path
         self.line = line
         self.ms_extensions = ms_extensions
+        self.lasting = {}  # what #pragma scalar_storage_order and #pragma ms_struct have set
         self._is_qualified = False  # what the current declaration declares
         self._defined = []  # records and enumerations of the current declaration
         self._of_name = []  # standard attributes right behind the name that is being declared
@@ -134,7 +141,10 @@ class Parser:
             if is_typedef:
                 if self._is_qualified:
                     own = own + [("qualified", None)]
-                self.scope.declare_typedef(name, _with_attributes(type_, attributes + own))
+                own = attributes + own
+                if own:
+                    self._reorder(type_, own)
+                self.scope.declare_typedef(name, _with_attributes(type_, own))
             else:
                 self.scope.declare_object(name, type_)
             if self._accept("="):
@@ -254,16 +264,30 @@ class Parser:
         if self._peek() != "{":
             if tag is None:
                 raise self._problem("a tag")
-            return self.scope.tag(kind, tag)
+            record = self.scope.tag(kind, tag)
+            if attributes and record.fields is None:
+                record.declared = record.declared + attributes
+            return record
         self.position += 1
         record = self.scope.tag(kind, tag) if tag is not None else Record(kind, None)
+        while self._peek().__class__ is _Kept:
+            self._pragma()
+        pack, ms_struct, declared = self.pack, self.lasting.get("ms_struct"), record.declared
         fields = self._members()
         attributes += self._attributes()
         if record.fields is not None:
             raise SyntaxProblem("%s %s is defined twice" % (kind, tag))
+        if self.lasting:
+            order = self.lasting.get("scalar_storage_order", "default")
+            if order != "default" and all(name != "scalar_storage_order" for name, _ in attributes):
+                attributes.append(("scalar_storage_order", ['"%s"' % order]))
+            if ms_struct == "on":
+                attributes.append(("pragma ms_struct", None))
         record.fields = fields
         record.attributes = attributes
         record.pack = self.pack
+        record.pack_before = pack
+        record.declared = declared
         record.path = self.path
         record.line = self.line
         self._defined.append(record)
@@ -325,6 +349,8 @@ class Parser:
             start = self.position
             self._skip_until((",", ";", "}") + _ATTRIBUTE)
             width = self.tokens[start : self.position]
+            if "{" in width:
+                width = self._kept(width)
         attributes = attributes + self._attributes()
         if name is None and width is None:
             raise self._problem("a member name")
@@ -355,6 +381,8 @@ class Parser:
             if tag is None:
                 raise self._problem("a tag")
             enum = self.scope.tag("enum", tag)
+            if attributes and enum.enumerators is None:
+                enum.declared = enum.declared + attributes
             if underlying is None:
                 self.position = after_tag
             else:
@@ -378,6 +406,8 @@ class Parser:
                 start = self.position
                 self._skip_until((",", "}"))
                 value = self.tokens[start : self.position]
+                if "{" in value:
+                    value = self._kept(value)
             enumerators.append((str(name), value))
             if not self._accept(",") and self._peek() != "}":
                 raise self._problem("','")
@@ -413,6 +443,7 @@ class Parser:
                 # Inside a declarator they belong to the type so far (GCC's grokdeclarator, cdk_attrs).
                 found = self._attributes()
                 if found:
+                    self._reorder(type_, found)
                     type_ = Modified(type_, found)
             elif token == "[" and self._peek(1) == "[" and type_.__class__ is Pointer:
                 type_ = Modified(type_, self._standard_attributes())
@@ -457,6 +488,15 @@ class Parser:
                 raise self._problem("')'")
             self.position, self.end = behind, end
         return name, type_
+
+    def _reorder(self, type_, attributes):
+        """Notes a scalar_storage_order of a type with its record, because GCC may take it for the record's."""
+        orders = [arguments for name, arguments in attributes if name == "scalar_storage_order"]
+        if orders:
+            while isinstance(type_, (Named, Attributed)):
+                type_ = self.scope.typedefs.get(type_.name) if isinstance(type_, Named) else type_.target
+            if isinstance(type_, Record):
+                type_.attributes += [("scalar_storage_order of a type", arguments) for arguments in orders]
 
     def _opens_declarator(self, abstract):
         following = self._peek(1)
@@ -548,11 +588,32 @@ class Parser:
     def _pragma(self):
         text = self.tokens[self.position]
         self.position += 1
+        name, _, value = text.partition(" ")
         if text.startswith("pack"):
             value = text[5:-1]
             if value and not value.isdigit():
                 raise SyntaxProblem("#pragma %s comes out of a macro" % text)
             self.pack = int(value) if value else None
+        elif name in LASTING_PRAGMAS:
+            self.lasting[name] = value
+
+    def _kept(self, tokens):
+        """Tokens that are read later, with what pragmas have set where they stand in front of each list of members."""
+        if any(token.__class__ is Pragma for token in tokens):
+            raise SyntaxProblem("a #pragma in the middle of an expression")
+        if self.pack is None and not self.lasting:
+            return tokens
+        pragmas = [_Kept("pack(%s)" % (self.pack or ""))]
+        pragmas += [_Kept("%s %s" % each) for each in self.lasting.items()]
+        kept = []
+        opens = None  # where a list of members may open
+        for position, token in enumerate(tokens):
+            kept.append(token)
+            if token in ("struct", "union"):
+                opens = _behind_tag(tokens, position + 1)
+            if position == opens and token == "{":
+                kept += pragmas
+        return kept
 
     def _peek(self, ahead=0):
         position = self.position + ahead
@@ -579,7 +640,7 @@ class Parser:
         closing = matching(self.tokens, self.position)
         inside = self.tokens[self.position + 1 : closing]
         self.position = closing + 1
-        return inside
+        return self._kept(inside) if "{" in inside else inside
 
     def _skip_group(self):
         self.position = matching(self.tokens, self.position) + 1
@@ -598,6 +659,15 @@ class Parser:
     def _skip_to_semicolon(self):
         self._skip_until((";",))
         self._expect(";")
+
+
+def _behind_tag(tokens, position):
+    """The position behind the attributes and the tag that may stand at one."""
+    while position < len(tokens) and (tokens[position] == "[" or is_identifier(tokens[position])):
+        if tokens[position] in _ATTRIBUTE or tokens[position] == "[":
+            position = matching(tokens, position + (tokens[position] != "["))
+        position += 1
+    return position
 
 
 def _with_attributes(type_, attributes):

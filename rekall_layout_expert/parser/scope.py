@@ -34,6 +34,7 @@ class Scope:
         self.enumerators = {}
         self.objects = {}
         self.problems = []  # (declaration, reason)
+        self.is_read_in_order = False  # every declaration, in the order of the text
         self._read = set()
 
     # What the parser declares:
@@ -129,6 +130,7 @@ class Scope:
 
     def read_all(self):
         """Reads every declaration that may declare a type."""
+        self.is_read_in_order = not self._read
         for declaration in self.index.all():
             self._parse(declaration)
 

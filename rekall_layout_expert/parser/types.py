@@ -107,27 +107,30 @@ class Record:
     """A struct or union.
 
     kind: "struct" or "union"; tag: None if it has none; fields: None while it is incomplete; pack: bytes, what
-    #pragma pack had set, or None; path, line: where its declaration begins.
+    #pragma pack had set at its end, or None; pack_before: the same at its beginning; declared: attributes of declarations
+    before its definition; path, line: where its declaration begins.
     """
 
-    __slots__ = ("kind", "tag", "fields", "attributes", "pack", "path", "line", "layout")
+    __slots__ = ("kind", "tag", "fields", "attributes", "declared", "pack", "pack_before", "path", "line", "layout")
 
     def __init__(self, kind, tag):
         self.kind = kind
         self.tag = tag
         self.fields = None
         self.attributes = []
+        self.declared = []
         self.pack = None
+        self.pack_before = None
         self.path = None
         self.line = 0
         self.layout = None
 
 
 class Enum:
-    """An enumeration.  enumerators: [(name, value tokens | None)], None while it is incomplete; underlying: the fixed
-    underlying type (C23), or None; are_typed: its enumerators have its own type even where int holds them."""
+    """An enumeration.  enumerators: [(name, value tokens | None)], None while it is incomplete; declared: see Record;
+    underlying: the fixed underlying type (C23), or None; are_typed: its enumerators have its own type even where int holds them."""
 
-    __slots__ = ("tag", "enumerators", "attributes", "underlying", "values", "are_typed")
+    __slots__ = ("tag", "enumerators", "attributes", "declared", "underlying", "values", "are_typed")
 
     kind = "enum"
 
@@ -135,6 +138,7 @@ class Enum:
         self.tag = tag
         self.enumerators = None
         self.attributes = []
+        self.declared = []
         self.underlying = None
         self.values = None
         self.are_typed = False

@@ -12,7 +12,7 @@ import re
 import time
 
 from rekall_layout_expert.c_integers import NotConstant
-from rekall_layout_expert.c_tokens import Painted, Pragma, tokenize
+from rekall_layout_expert.c_tokens import LASTING_PRAGMAS, Painted, Pragma, tokenize
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.program import (
     DEFINE,
@@ -95,6 +95,7 @@ class TranslationUnit:
         self._depth = 0
         self._pack = None
         self._packs = []
+        self._lasting = {}  # {name: the text of the last pragma of that name}
         self._counter = 0
         self.macros.define_builtin("__COUNTER__", self._next_count)
         self.macros.define_builtin("__LINE__", self._line)
@@ -206,6 +207,8 @@ class TranslationUnit:
         declaration = self._pending
         if declaration is None:
             declaration = self._pending = Declaration(self._pack, file.path, line)
+            for pragma in self._lasting.values():
+                self._note_pragma(pragma)
         # A moment stands between definitions: it must see what was defined before it, and no more.
         declaration.pieces.append((text, self.macros.moment + 1, line + file.added_lines, file))
         if names:
@@ -301,8 +304,10 @@ class TranslationUnit:
             self._pack = packed(self._pack, self._packs, text)
             if self._pending is not None:
                 self._note_pragma(pack_pragma(self._pack))
-        elif words[:1] == ["scalar_storage_order"]:
-            raise LayoutExpertError("%s: #pragma %s is not understood" % (self._stack[-1].path, text))
+        elif words[:1] and words[0] in LASTING_PRAGMAS and "".join(words[1:2]) in LASTING_PRAGMAS[words[0]]:
+            self._lasting[words[0]] = " ".join(words[:2])
+            if self._pending is not None:
+                self._note_pragma(self._lasting[words[0]])
 
     def _note_pragma(self, text):
         """Lets a pragma travel with the text, at its place."""

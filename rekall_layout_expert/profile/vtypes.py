@@ -32,6 +32,7 @@ _UNSIGNED_BY_BITS = {8: "unsigned char", 16: "unsigned short", 32: "unsigned int
 _SIGNED_BY_BITS = {8: "signed byte", 16: "short", 32: "int", 64: "long long"}
 
 _PROBLEMS = (NotKnown, NotConstant, SyntaxProblem)
+_OTHER_ORDER = "it is stored in the other byte order (scalar_storage_order), which no vtype says"
 
 
 class Vtypes:
@@ -72,6 +73,8 @@ class Vtypes:
         type_ = scope.find_type(name)
         while isinstance(type_, (Named, Attributed)):
             if isinstance(type_, Attributed):
+                if any(name == "scalar_storage_order" for name, _ in type_.attributes):
+                    self.layouts.check_storage_order()
                 type_ = type_.target
             else:
                 name, type_ = type_.name, scope.find_typedef(type_.name)
@@ -131,6 +134,8 @@ class Vtypes:
                     offset, type_ = self._bit_field(field, layout)
                 else:
                     offset = field.bit_offset // 8
+                    if layout.reversed:
+                        self._check_reversed(field.type)
             except _PROBLEMS as error:
                 self.left_out["%s.%s" % (owner, label)] = str(error)
                 continue
@@ -159,12 +164,14 @@ class Vtypes:
         units = [bits] + [unit for unit in (8, 16, 32, 64) if unit != bits]
         candidates = [(first // unit * unit, unit) for unit in units if unit in names]
         candidates += [(first // 8 * 8, unit) for unit in (8, 16, 32, 64)]
+        if layout.reversed:
+            candidates = [(first // 8 * 8, 8)]
         candidates = [(start, unit) for start, unit in candidates if last <= start + unit]
         inside = [(start, unit) for start, unit in candidates if start + unit <= layout.size]
         if not candidates:
-            raise NotKnown("a bit-field that no native type covers")
+            raise NotKnown(_OTHER_ORDER if layout.reversed else "a bit-field that no native type covers")
         start, unit = (inside or candidates)[0]
-        if self.layouts.abi.big_endian:
+        if self.layouts.abi.big_endian != layout.reversed:
             begin = start + unit - last
         else:
             begin = first - start
@@ -173,6 +180,15 @@ class Vtypes:
             {"start_bit": begin, "end_bit": begin + field.width, "native_type": names[unit]},
         ]
 
+    def _check_reversed(self, type_):
+        """Raises NotKnown for a member of more than one byte that is no record, nor an array of such."""
+        inner = self.layouts.resolve(type_)
+        while isinstance(inner, Array):
+            type_ = inner.element
+            inner = self.layouts.resolve(type_)
+        if not isinstance(inner, Record) and self.layouts.measure(type_).size > 8:
+            raise NotKnown(_OTHER_ORDER)
+
     def _vtype(self, type_, owner, label, needed, typedef=None):
         """The [type, args] of a member's type; records by value are appended to `needed`."""
         for _ in range(LONGEST_CHAIN):
@@ -180,8 +196,12 @@ class Vtypes:
                 typedef = type_.name
                 type_ = self.layouts.scope.find_typedef(type_.name)
             elif isinstance(type_, (Attributed, Atomic)):
-                if isinstance(type_, Attributed) and any(name in ("mode", "vector_size") for name, _ in type_.attributes):
-                    return self._by_size(type_)
+                if isinstance(type_, Attributed):
+                    names = [name for name, _ in type_.attributes]
+                    if "mode" in names or "vector_size" in names:
+                        return self._by_size(type_)
+                    if "scalar_storage_order" in names:
+                        self.layouts.check_storage_order()
                 type_ = type_.target
             elif isinstance(type_, TypeOf):
                 type_ = self.layouts.constants.type_of_tokens(type_.tokens)

@@ -15,10 +15,11 @@ _ATOMIC_WORDS = ("powerpc32", "mips", "mips32el")  # where nothing longer than a
 
 
 class ClangLayouts(Layouts):
-    """Measures types as clang does."""
+    """Measures types as clang does.  clang: its version."""
 
-    def __init__(self, scope, abi, randstruct=None, version=None):
+    def __init__(self, scope, abi, randstruct=None, version=(16, 0, 6)):
         super().__init__(scope, abi, randstruct)  # its enumerators are typed as those of GCC before 13
+        self.clang = version
 
     def measure(self, type_):
         if isinstance(type_, Named):
@@ -38,6 +39,22 @@ class ClangLayouts(Layouts):
             return self._measure_atomic(self.measure(type_.target))
         return super().measure(type_)
 
+    def _lay_out(self, record):
+        """Attributes of declarations before the definition count, too, and the #pragma pack at its beginning."""
+        self._inherit(record)
+        record.pack = record.pack_before
+        return super()._lay_out(record)
+
+    def _inherit(self, type_):
+        if type_.declared:
+            if not self.scope.is_read_in_order:
+                raise NotKnown("whether a declaration with attributes stands before its definition")
+            type_.attributes = type_.declared + type_.attributes
+            type_.declared = []
+
+    def knows_storage_order(self):
+        return False
+
     def asked_alignment(self, type_, attributes):
         """The alignment that a declaration asks for, 0 for none.
 
@@ -47,8 +64,8 @@ class ClangLayouts(Layouts):
         return max((self._alignment(arguments) for name, arguments in _declared(type_, attributes) if name in _ALIGNING),
                    default=0)  # fmt: skip
 
-    @staticmethod
-    def packs(enum):
+    def packs(self, enum):
+        self._inherit(enum)
         return any(name == "packed" for name, _ in enum.attributes)
 
     @staticmethod
@@ -93,6 +110,7 @@ class ClangLayouts(Layouts):
         return Measure(size, alignment, measure.user, measure.category, measure.integral, True)
 
     def _enumeration(self, enum):
+        self._inherit(enum)
         bits, unsigned, alignment, user, values = super()._enumeration(enum)
         asked = self.asked_alignment(enum, enum.attributes)
         return bits, unsigned, asked or alignment, user or bool(asked), values

@@ -38,6 +38,7 @@ _FLOAT_MODES = {
     "SD": "_Decimal32", "DD": "_Decimal64", "TD": "_Decimal128",
 }  # fmt: skip
 _DOUBLES = ("double", "_Float64", "_Float32x")  # GCC's DFmode
+MS_STRUCT = ("ms_struct", "gcc_struct", "pragma ms_struct")
 
 
 class Measure:
@@ -80,9 +81,12 @@ class PlacedField:
 
 
 class RecordLayout:
-    """size, alignment in bits; fields: every member that can be reached, in order of declaration; block: see Measure."""
+    """size, alignment in bits; fields: every member that can be reached, in order of declaration; block: see Measure.
 
-    __slots__ = ("size", "alignment", "user", "fields", "block")
+    reversed: its scalars are stored in the byte order that is not the target's; bits count from the other end then.
+    """
+
+    __slots__ = ("size", "alignment", "user", "fields", "block", "reversed")
 
     def __init__(self, size, alignment, user, fields, block):
         self.block = block
@@ -90,6 +94,7 @@ class RecordLayout:
         self.alignment = alignment
         self.user = user
         self.fields = fields
+        self.reversed = False
 
 
 class Layouts:
@@ -259,8 +264,6 @@ class Layouts:
                 measure = Measure(size, alignment, category="integer" if fits else "other", block=not fits)
             elif name == "mode":
                 measure = self._measure_mode(measure, arguments)
-            elif name in ("scalar_storage_order", "ms_struct"):
-                raise NotKnown("the attribute %s" % name)
         return measure
 
     def _is_packed_enum(self, type_):
@@ -417,16 +420,24 @@ class Layouts:
         packed = False
         record_alignment = 8
         user = False
+        order, orders_of_types = None, []
+        placement = self.placement
         for name, arguments in record.attributes:
             if name == "packed":
                 packed = True
             elif name in ("aligned", "alignas"):
                 record_alignment = self.record_alignment(record_alignment, self._alignment(arguments))
                 user = True
-            elif name in ("scalar_storage_order", "ms_struct"):
-                raise NotKnown("the attribute %s" % name)
+            elif name in MS_STRUCT:
+                from rekall_layout_expert.record_layout.ms_struct import placement_for  # it derives from what is below
+
+                placement = placement_for(self, record.attributes)
+            elif name == "scalar_storage_order":
+                order = arguments or ()
+            elif name == "scalar_storage_order of a type":
+                orders_of_types.append(arguments)
         shuffle = self.randstruct if self.randstruct and self.randstruct.shuffles(self, record) else None
-        state = self.placement(self, record, packed, record_alignment, user)
+        state = placement(self, record, packed, record_alignment, user)
         take = state.declare if shuffle and not shuffle.lays_out_again else state.place
         declarations = []
         for field in record.fields:
@@ -435,12 +446,37 @@ class Layouts:
             except (NotKnown, NotConstant, SyntaxProblem) as error:
                 raise NotKnown("%s: %s" % (field.name or "an anonymous member", error)) from None
         if shuffle is None:
-            return state.finish()
+            layout = state.finish()
+            if order is not None:
+                layout.reversed = self._is_reversed(order)
+                # GCC makes another type of a record for the other order, but none for the target's own.
+                if layout.reversed and not all(self._is_reversed(each) for each in orders_of_types):
+                    raise NotKnown("the attribute scalar_storage_order of a type, which takes back the record's")
+            return layout
+        if order is not None:
+            raise NotKnown("the attribute scalar_storage_order of a struct whose members are shuffled")
         if shuffle.lays_out_again:
             declarations = [state.narrow(*declaration) for declaration in declarations]
-            state = self.placement(self, record, packed, state.alignment, state.user)
+            state = placement(self, record, packed, state.alignment, state.user)
         members = [Member(field.type, measure.size, width) for field, measure, width, *_ in declarations]
         return state.finish_in_order(declarations, shuffle.order(self, record, members))
+
+    def _is_reversed(self, order):
+        """Whether scalar_storage_order(order) is not the target's own, which places no member anywhere else."""
+        if not self.knows_storage_order():
+            return False
+        if order not in (['"big-endian"'], ['"little-endian"']):
+            raise NotKnown("the attribute scalar_storage_order(%s)" % " ".join(order or ()))
+        return (order == ['"big-endian"']) != self.abi.big_endian
+
+    def knows_storage_order(self):
+        """Whether the compiler knows scalar_storage_order; it ignores it otherwise."""
+        return self.version >= (6,)
+
+    def check_storage_order(self):
+        """Raises NotKnown where the compiler makes another type of a record's by scalar_storage_order."""
+        if self.knows_storage_order():
+            raise NotKnown("the attribute scalar_storage_order of a type that is defined without it")
 
     def least_alignment(self, type_):
         """The alignment in bits of a type inside a record, which is what _Alignof tells (GCC: min_align_of_type)."""
@@ -484,6 +520,8 @@ class _Progress:
 class Placement:
     """The layout of one record in the making (GCC: record_layout_info)."""
 
+    zero_width_aligns = True  # a bit-field of no width has its type's alignment, packed or not
+
     def __init__(self, layouts, record, packed, alignment, user):
         self.layouts = layouts
         self.abi = layouts.abi
@@ -517,7 +555,7 @@ class Placement:
     def _put(self, field, measure, width, packed, alignment, user, is_bit_field):
         """GCC: place_field, place_union_field."""
         size = width if width is not None else measure.size
-        self.block |= measure.block and bool(size)
+        self.block |= measure.block and size != 0
         known = 0 if self.is_union else self.position & -self.position
         is_bit_field, desired, field_user = self._declared_alignment(
             measure, width if is_bit_field else None, packed, alignment, user, known
@@ -601,7 +639,7 @@ class Placement:
         """(is it still a bit-field?, DECL_ALIGN, DECL_USER_ALIGN) (GCC: layout_decl)."""
         old_user = user
         is_bit_field = width is not None
-        zero_width = width == 0
+        zero_width = width == 0 and self.zero_width_aligns
         if is_bit_field:
             if zero_width:
                 packed = False

@@ -302,3 +302,44 @@ struct of_the_type {                                    // size 0x20
     int [[gnu::aligned(8)]] f;                          // 0x08
     char *[[__gnu__::__aligned__(16)]] g;               // 0x10
 };
+
+// #pragma pack rules over records in the middle of an expression, too.
+#pragma pack(1)
+struct in_expressions {                                               // size 0x15
+    char a[sizeof(struct { char x; int y; })];                        // 0x00
+    char b[sizeof(union __attribute__((unused)) { char x[3]; int y; })];    // b 0x05
+    int c : sizeof(struct { char x; int y; });                        // c 0x09.0
+    enum { FIVE = sizeof(struct { char x; int y; }) } d;              // d 0x0a
+    char e[FIVE];                                                     // 0x0e
+    __typeof__(struct { char x; short y; }) *f[0];                    // f 0x13
+    _Alignas(sizeof(struct { char x; char y; })) char g;              // g 0x13
+    char h;                                                           // 0x14
+};
+#pragma pack()
+
+// #pragma pack counts as it is at the record's end.
+struct packed_inside {                                                // size 0x8
+    char a;                                                           // 0x00
+#pragma pack(2)
+    short b;                                                          // 0x02
+    int c;                                                            // 0x04
+};
+#pragma pack()
+
+// Attributes of a declaration that is no definition say nothing.
+struct __attribute__((packed)) declared_first;
+struct __attribute__((aligned(64))) declared_with_a_pointer *pointer;
+struct declared_first {                                               // size 0x8
+    char a;                                                           // 0x00
+    int b;                                                            // 0x04
+};
+struct declared_with_a_pointer {                                      // size 0x1
+    char a;                                                           // 0x00
+};
+
+// i386: a struct with a flexible array fits no register, so it is aligned by what it holds.
+struct flexible { _Atomic(long long) a; int b[]; };                   // size 0x8
+struct holds_flexible {                                               // size 0x10
+    char a;                                                           // 0x00
+    struct flexible b;                                                // 0x08
+};
