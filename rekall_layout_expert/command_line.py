@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from rekall_layout_expert import library_command
 from rekall_layout_expert.errors import LayoutExpertError, printable, printable_lines
 from rekall_layout_expert.version import VERSION
 
@@ -95,6 +96,8 @@ def _parser():
     )
     explain.add_argument("name", metavar="STRUCT[.MEMBER]", help="such as task_struct, task_struct.comm, task_struct.se.load")
     explain.set_defaults(function=_explain)
+
+    library_command.add_parser(commands, _log)
     return parser
 
 

@@ -1,7 +1,7 @@
 r"""Pre-AST files: a line that says what this is, the SHA-256 of the rest, and zlib-compressed JSON.
 
-Reading trusts nothing: the digest shows damage and truncation, decompression is bounded, and programs are checked when
-they are first used (see `model.PreAst.program`).
+Reading trusts nothing: the digest shows damage and truncation, decompression is bounded, so is what the JSON may be made
+of, and programs are checked when they are first used (see `model.PreAst.program`).
 """
 
 import hashlib
@@ -17,7 +17,10 @@ from rekall_layout_expert.randstruct_seed import is_seed
 
 _MAGIC = b"layout-expert pre-ast "
 _SIZE_LIMIT = 64 << 20
-_UNPACKED_LIMIT = 256 << 20
+# A Pre-AST of full source has 5 MB and 400,000 brackets, braces and quotation marks; each of those is an object in memory.
+CONTENT_LIMIT = 32 << 20
+_MOST_MARKS = 4000000
+_LONGEST_NUMBER = 20
 _TEXTS = ("version", "arch", "source")
 _TEXTS_OR_NONE = ("release", "common")
 _LISTS_OF_TEXTS = ("search_path", "forced", "generated", "unknown")
@@ -62,17 +65,39 @@ def loads(data, source):
         raise LayoutExpertError("%s is truncated or damaged" % source, next_step="get or build it again")
     unpacker = zlib.decompressobj()
     try:
-        content = unpacker.decompress(packed, _UNPACKED_LIMIT)
+        content = unpacker.decompress(packed, CONTENT_LIMIT)
         if unpacker.unconsumed_tail:
-            raise LayoutExpertError("%s unpacks to more than %d MB" % (source, _UNPACKED_LIMIT >> 20))
-        with held_off():
-            header, files = json.loads(content)
+            raise LayoutExpertError("%s unpacks to more than %d MB" % (source, CONTENT_LIMIT >> 20))
+        header, files = parsed(content, source)
+    except (zlib.error, ValueError, TypeError, RecursionError):
+        raise LayoutExpertError("%s is damaged" % source, next_step="get or build it again") from None
+    return checked(header, files, hashlib.sha256(content).hexdigest(), source)
+
+
+def parsed(content, source):
+    """What the JSON in `content` (bytes) stands for, in bounded time and memory; ValueError where it is none."""
+    if sum(map(content.count, (b"[", b"{", b'"'))) > _MOST_MARKS:
+        raise LayoutExpertError("%s holds more than any kernel's Pre-AST" % source)
+    with held_off():
+        return json.loads(content, parse_int=_short_integer)
+
+
+def _short_integer(digits):
+    # The time that int() takes grows with the square of their number.
+    if len(digits) > _LONGEST_NUMBER:
+        raise ValueError("a number of %d digits" % len(digits))
+    return int(digits)
+
+
+def checked(header, files, digest, source):
+    """The Pre-AST of header and files.  Raises LayoutExpertError unless they have the form that `PreAst` describes."""
+    try:
         good = _is_good(header, files)
-    except (zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         good = False
     if not good:
         raise LayoutExpertError("%s is damaged" % source, next_step="get or build it again")
-    return PreAst(header, files, hashlib.sha256(content).hexdigest())
+    return PreAst(header, files, digest)
 
 
 def _is_good(header, files):

@@ -6,7 +6,6 @@ nothing on trust: whatever a place is called, what lies there is held against th
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -19,6 +18,7 @@ from rekall_layout_expert.pre_ast.storage import loads
 from rekall_layout_expert.pre_ast.tree import KernelTree
 from rekall_layout_expert.supply.header_trees import fingerprint
 from rekall_layout_expert.supply.matching import Level, Match, Origin, match_of
+from rekall_layout_expert.supply.names import folder_of, name_of
 from rekall_layout_expert.supply.transfer import Call
 from rekall_layout_expert.version import VERSION
 
@@ -163,7 +163,7 @@ class HeaderTrees:
         root = tree.roots[0]
         if root not in self._names:
             state = fingerprint(tree.roots, tree.source_arch)
-            self._names[root] = f"{_folder(kernel)}/{kernel.architecture}-{state[:16]}-{VERSION}.past"
+            self._names[root] = f"{folder_of(kernel.release)}/{kernel.architecture}-{state[:16]}-{VERSION}.past"
         return self._names[root]
 
     def _matches(self, search: Search) -> Iterator[Tuple[KernelTree, Match]]:
@@ -189,9 +189,8 @@ class HeaderTrees:
 
 def names_of(kernel: Kernel) -> List[str]:
     """Under which names a repository has what matches a kernel exactly, the surest first."""
-    file = f"{kernel.architecture}.past"
-    by_package = [f"{_folder(kernel)}/{_safe(kernel.package_version)}/{file}"] if kernel.package_version else []
-    return [*by_package, f"{_folder(kernel)}/{file}"]
+    packages = [kernel.package_version, None] if kernel.package_version else [None]
+    return [name_of(kernel.release, kernel.architecture, package) for package in packages]
 
 
 def _matching_in(repository, names: Iterable[str], search: Search) -> Tuple[List[Tuple[str, Found]], List[str]]:
@@ -226,12 +225,3 @@ def _built(tree: Path, search: Search) -> Optional[PreAst]:
     except LayoutExpertError as error:
         search.looked_at.append(f"{tree} ({error})")
         return None
-
-
-def _folder(kernel: Kernel) -> str:
-    return f"pre_ast/{_safe(kernel.release)}"
-
-
-def _safe(text: str) -> str:
-    """Releases and versions come from evidence and become parts of paths."""
-    return re.sub(r"[^\w.+~-]|^\.", "_", text, flags=re.ASCII)

@@ -1,0 +1,223 @@
+"""A library of Pre-ASTs: what goes in comes out, in few bytes, whoever writes at the same time or dies while writing."""
+import os
+from pathlib import Path
+
+import pytest
+
+import header_trees
+from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.pre_ast.builder import build_pre_ast
+from rekall_layout_expert.pre_ast.program import compile_program
+from rekall_layout_expert.pre_ast.storage import dumps
+from rekall_layout_expert.supply.library import INDEX, OBJECTS, Library, delta
+from rekall_layout_expert.supply.library.lines import content_of, lines_of
+from rekall_layout_expert.supply.library.store import Store, parcel_of
+from rekall_layout_expert.supply.repository import DirectoryRepository
+
+SCHED = header_trees.SHARED["include/linux/sched.h"]
+
+
+def pre_ast_at(directory, version="6.1.85", member="int first;", arch="x86_64"):
+    """The Pre-AST of a tree of that version whose task_struct has one member more."""
+    makefile = header_trees.MAKEFILE.replace("85", version.split(".")[2]).replace("PATCHLEVEL = 1", "PATCHLEVEL = " + version.split(".")[1])
+    return build_pre_ast(header_trees.package(directory, {
+        "Makefile": makefile, "include/generated/utsrelease.h": f'#define UTS_RELEASE "{version}"\n',
+        "include/linux/sched.h": SCHED.replace("u32 state;", "u32 state;\n" + member)}), arch)
+
+
+@pytest.fixture
+def point_releases(tmp_path):
+    return [pre_ast_at(tmp_path / f"tree-{number}", f"6.1.{number}", "".join(f"int m{each};\n" for each in range(number)))
+            for number in range(4)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "library")
+
+
+def name(version, arch="x86_64"):
+    return f"pre_ast/{version}/{arch}.past"
+
+
+class Counting:
+    """A transport that counts."""
+
+    def __init__(self, repository):
+        self.repository, self.asked = repository, []
+
+    def get(self, name):
+        self.asked.append(name)
+        return self.repository.get(name)
+
+
+# Lines and deltas
+
+PROGRAM = compile_program("""
+#ifndef GUARD
+#define GUARD
+struct first { int a; };
+# if defined(A)
+struct second { int b; };
+# elif B
+#  ifdef C
+int x;
+#  endif
+# else
+typedef int word;
+# endif
+struct third { int c; };
+#endif
+int last;
+""", "a.h")
+
+
+def test_lines_stand_for_the_whole_content():
+    files = {"a.h": PROGRAM, "b.h": [], "c.h": compile_program("#define A 1\n#line 7\n#pragma once\n", "c.h")}
+    lines = lines_of({"version": "1"}, files)
+    assert content_of(lines, "it") == ({"version": "1"}, files)
+    assert all("\n" not in line for line in lines)
+
+
+def test_a_line_put_in_at_the_top_changes_no_other_line():
+    before = lines_of({}, {"a.h": compile_program("int a;\nint b;\nint c;\n", "a.h")})
+    after = lines_of({}, {"a.h": compile_program("int new;\nint a;\nint b;\nint c;\n", "a.h")})
+    assert len(set(after) - set(before)) <= 1
+
+
+@pytest.mark.parametrize("lines", [[], ["{}", "[0]"], ["{}", '"a"', '[3,"c"]'], ["{}", '"a"', "[21]"],
+                                   ["{}", '"a"', '[20,"c"]'], ["{}", '"a"', '[3,"c"]', '"b"', "[21]"], ["{}", '"a"', "7"],
+                                   ["{}", "{}"], ["{}", '"a"', '[0,"x"]'], ["not json"], ["[" * 100000]])
+def test_lines_that_stand_for_nothing(lines):
+    with pytest.raises((ValueError, TypeError, IndexError, AttributeError, KeyError, RecursionError)):
+        content_of(lines, "it")
+
+
+@pytest.mark.parametrize("base, lines", [
+    ("", "abc"), ("abc", ""), ("abc", "abc"), ("abcdef", "abXdef"), ("aaaa", "aaaaaaa"), ("abcabc", "cabcab"),
+    ("abcdefgh", "efghabcd")])
+def test_a_delta_makes_the_lines_of_the_base(base, lines):
+    steps = delta.delta(list(base), list(lines))
+    assert delta.applied(list(base), steps, 1000) == list(lines)
+
+
+def test_what_agrees_is_copied_in_one_step():
+    base = [str(number) for number in range(1000)]
+    assert delta.delta(base, base) == ["=0 1000"]
+    assert delta.delta(base, base[:500] + ["new"] + base[500:]) == ["=0 500", "+new", "=0 500"]
+
+
+@pytest.mark.parametrize("steps, why", [
+    (["=0 5"], "leads out"), (["=-1 1"], "leads out"), (["=9 1"], "leads out"), (["=0 -1"], "malformed"), (["0 1"], "malformed"),
+    ([""], "malformed"), (["=0 1 "], "malformed"), (["=0 " + "9" * 30], "malformed"),
+    (["=0 3"] + ["=-3 3"] * 400000, "more than 1000000"), (["=0 3"] + ["=-3 3"] * 20, "more than 100 bytes"),
+    (["+" + "x" * 101], "more than 100 bytes")])
+def test_a_hostile_delta_is_refused_before_it_has_taken_memory(steps, why):
+    with pytest.raises(LayoutExpertError, match=why):
+        delta.applied(["a" * 3] * 3, steps, 100 if "bytes" in why else 1 << 30)
+
+
+# Adding and reading
+
+def test_what_is_added_comes_out_in_two_requests_and_in_one_if_the_base_is_known(store, point_releases, tmp_path):
+    for pre_ast in point_releases:
+        assert store.add(parcel_of(pre_ast))[0] == "ADDED"
+    transport = Counting(store.repository)
+    library = Library(transport, cache=DirectoryRepository(tmp_path / "cache"))
+    for number, pre_ast in enumerate(point_releases):
+        transport.asked.clear()
+        found = library.pre_ast(name(f"6.1.{number}"))
+        assert (found.header, found.files, found.digest) == (pre_ast.header, pre_ast.files, pre_ast.digest)
+        assert len(transport.asked) == (1 if number else 2)
+    assert library.pre_ast(name("6.1.99")) is None
+
+
+def test_versions_of_a_series_share_a_base_and_other_series_do_not(store, point_releases, tmp_path):
+    sizes = [store.add(parcel_of(pre_ast))[1] for pre_ast in point_releases]
+    store.add(parcel_of(pre_ast_at(tmp_path / "other", "6.2.1")))
+    entries = store.entries()
+    assert len({entries[name(f"6.1.{number}")]["base"] for number in range(4)}) == 1
+    assert entries[name("6.2.1")]["base"] != entries[name("6.1.0")]["base"]
+    assert max(sizes[1:]) < sizes[0]
+
+
+def test_another_architecture_of_the_version_shares_the_base(store, tmp_path):
+    for arch in ("x86_64", "i386"):
+        store.add(parcel_of(pre_ast_at(tmp_path / arch, arch=arch)))
+    assert store.entries()[name("6.1.85", "i386")]["base"] == store.entries()[name("6.1.85")]["base"]
+    assert Library(store.repository).pre_ast(name("6.1.85", "i386")).header["arch"] == "i386"
+
+
+def test_what_differs_too_much_becomes_a_base(store, point_releases, monkeypatch):
+    monkeypatch.setattr("rekall_layout_expert.supply.library.store.LARGEST_DELTA", 100)
+    for pre_ast in point_releases:
+        store.add(parcel_of(pre_ast))
+    assert len({entry["base"] for entry in store.entries().values()}) == 4
+
+
+def test_adding_again_changes_nothing(store, point_releases):
+    store.add(parcel_of(point_releases[0], state="a"))
+    before = contents(store)
+    assert store.add(parcel_of(point_releases[0], state="a")) == ("UNCHANGED", 0)
+    assert contents(store) == before
+
+
+def test_another_pre_ast_of_the_name_replaces_it_with_a_higher_serial(store, tmp_path):
+    store.add(parcel_of(pre_ast_at(tmp_path / "one")))
+    before = store.entries()[name("6.1.85")]["serial"]
+    other = pre_ast_at(tmp_path / "two", member="int other;")
+    assert store.add(parcel_of(other))[0] == "REPLACED"
+    assert store.entries()[name("6.1.85")]["serial"] > before
+    assert Library(store.repository).pre_ast(name("6.1.85")).digest == other.digest
+
+
+@pytest.mark.parametrize("damaged", ["version", "base"])
+def test_adding_again_repairs_what_is_damaged(store, point_releases, damaged):
+    store.add(parcel_of(point_releases[0]))
+    entry = store.entries()[name("6.1.0")]
+    path = Path(store.repository.directory, name("6.1.0") if damaged == "version" else OBJECTS + entry["base"])
+    path.write_bytes(path.read_bytes()[:-5])
+    store = Store(store.repository.directory)
+    assert store.verify([], lambda line: None) == 1
+    store.add(parcel_of(point_releases[0]))
+    assert store.verify([], lambda line: None) == 0
+
+
+def test_a_missing_index_is_made_again_of_the_versions(store, point_releases):
+    for pre_ast in point_releases:
+        store.add(parcel_of(pre_ast))
+    before = store.entries()
+    os.unlink(Path(store.repository.directory, INDEX))
+    store.add(parcel_of(point_releases[0]))
+    assert {entry: each["digest"] for entry, each in store.entries().items()} == {entry: each["digest"] for entry, each in before.items()}
+
+
+def test_plain_pre_asts_are_read_under_the_same_names(store, point_releases):
+    store.repository.put(name("6.1.0"), dumps(point_releases[0]))
+    assert Library(store.repository).pre_ast(name("6.1.0")).digest == point_releases[0].digest
+
+
+def test_the_name_tells_release_package_and_architecture_and_leads_nowhere(tmp_path):
+    pre_ast = pre_ast_at(tmp_path / "tree")
+    pre_ast.header.update(release="../../etc/6.1.0-1-amd64", package_version="..")
+    assert parcel_of(pre_ast).name == "pre_ast/_._.._etc_6.1.0-1-amd64/_./x86_64.past"
+    pre_ast.header.update(release=None, package_version=None)
+    assert parcel_of(pre_ast).name == name("6.1.85")
+    assert parcel_of(pre_ast, release="6.1.0-20-amd64").name == name("6.1.0-20-amd64")
+
+
+def test_pruning_removes_what_no_version_needs_and_nothing_else(store, point_releases, tmp_path):
+    for pre_ast in [*point_releases, pre_ast_at(tmp_path / "other", "6.2.1")]:
+        store.add(parcel_of(pre_ast))
+    assert store.prune() == (0, 0)
+    store.drop([name("6.2.1")])
+    assert store.prune()[0] == 1
+    assert not Path(store.repository.directory, "pre_ast/6.2.1").exists()
+    assert store.verify([], print) == 0 and len(store.entries()) == 4
+    with pytest.raises(LayoutExpertError, match="has no pre_ast/6.9"):
+        store.drop([name("6.9.9")])
+
+
+def contents(store):
+    top = Path(store.repository.directory)
+    return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
