@@ -187,7 +187,7 @@ def answer_of_snapshot(*entries):
     """What snapshot.debian.org's interface says of a package: (archive, first seen) of each of its files."""
     return json.dumps({
         "_comment": "foo", "result": [{"architecture": "amd64", "hash": str(n)} for n in range(len(entries))],
-        "fileinfo": {str(n): [{"archive_name": archive, "first_seen": first_seen, "name": "x.deb", "path": "/pool", "size": 1}]
+        "fileinfo": {str(n): [{"archive_name": archive, "first_seen": first_seen, "name": "x_1_amd64.deb", "path": "/pool", "size": 1}]
                      for n, (archive, first_seen) in enumerate(entries)},
     }).encode()
 

@@ -12,7 +12,7 @@ import datetime
 import email.utils
 import hashlib
 import io
-from typing import BinaryIO, Iterator, List, NamedTuple
+from typing import BinaryIO, Iterator, List, NamedTuple, Sequence
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.supply.distribution.apt_sources import Source
@@ -79,10 +79,10 @@ class Repository:
             if until and source.checks_dates and _time(until) < datetime.datetime.now(datetime.timezone.utc):
                 raise LayoutExpertError(f"{self._suite} has expired on {until}: it may hold back what came later")
 
-    def indexes(self, architecture: str) -> List[Index]:
-        """The lists of packages for an architecture, as Debian names it."""
+    def indexes(self, architectures: Sequence[str]) -> List[Index]:
+        """The lists of packages for architectures, as Debian names them, and for all."""
         return [index for component in self.source.components
-                for each in ((architecture, "all") if self._has_all else (architecture,))
+                for each in (*architectures, *(("all",) if self._has_all else ()))
                 for index in self._index(f"{component}/binary-{each}/Packages")]
 
     def packages(self, index: Index, names) -> Iterator[Package]:

@@ -131,7 +131,7 @@ def _texts(root: Path, *places: str) -> Iterator[Tuple[str, str]]:
             paths = _matching(root, f"/etc/apt/{folder}", pattern[1:])
         for path in paths:
             try:
-                yield path, read_bounded(path, _LIMIT).decode("utf-8", "replace")
+                yield path, read_bounded(path, _LIMIT).replace(b"\0", b" ").decode("utf-8", "replace")
             except LayoutExpertError:
                 continue  # what apt could not read either
 

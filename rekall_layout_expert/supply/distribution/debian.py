@@ -1,8 +1,9 @@
 """Debian's and Ubuntu's headers packages of exactly one build of the kernel.
 
 linux-headers-RELEASE is a flavour's; it depends on the package with the headers that flavours share, in
-Debian linux-headers-…-common, in Ubuntu linux-headers-5.4.0-84 or linux-hwe-6.8-headers-6.8.0-45. All
-are of one version, the one that the banner names: another build of the same release has other headers.
+Debian linux-headers-…-common, in Ubuntu linux-headers-5.4.0-84 or linux-hwe-6.8-headers-6.8.0-45, and since
+Debian 14 on linux-base-RELEASE, which has the changelog that tells the version of all. That version is one, and
+the one that the banner names: another build of the same release has other headers.
 
 They are looked for in the host's own sources, all suites at once, and of their indexes the smallest
 first, which are those of security and updates; then where superseded builds are kept (`snapshots`).
@@ -26,11 +27,11 @@ from rekall_layout_expert.supply.transfer import NotFound
 
 _AT_ONCE = 6  # requests
 _UBUNTU = re.compile(r" #\d+\S*-Ubuntu ")
-_HEADERS = re.compile(rb"linux-(?:[\w.+-]*-)?headers-[\w.+~-]+")
-# What Debian calls the kernel's architectures, where it is not the same.
+_PACKAGES = re.compile(rb"linux-(?:(?:[\w.+-]*-)?headers|base)-[\w.+~-]+")
+# Debian's architectures for one of the kernel's, where they are called otherwise.
 _ARCHITECTURES = {
-    "x86_64": "amd64", "arm": "armhf", "powerpc": "ppc64el", "s390": "s390x", "mips": "mips64el", "riscv": "riscv64",
-    "loongarch": "loong64",
+    "x86_64": ("amd64",), "arm": ("armhf", "armel"), "powerpc": ("ppc64el", "ppc64", "powerpc"), "s390": ("s390x",),
+    "mips": ("mips64el", "mipsel", "mips"), "riscv": ("riscv64",), "loongarch": ("loong64",),
 }
 
 
@@ -68,9 +69,9 @@ def _places(kernel: Kernel, network, root: Path, archives: Archives, looked_at: 
     keyring = keyring if keyring.data else trusted_keyring(root)
     try:
         if name == "ubuntu":
-            yield from ubuntu_snapshots(kernel, _package(kernel), _architecture(kernel), keyring, network, archives)
+            yield from ubuntu_snapshots(kernel, _package(kernel), _architectures(kernel), keyring, network, archives)
         else:
-            yield from debian_snapshots(kernel, _package(kernel), keyring, network, archives,
+            yield from debian_snapshots(kernel, _package(kernel), _architectures(kernel), keyring, network, archives,
                                         [source.suite for source in sources])
     except LayoutExpertError as error:
         looked_at.append(str(error))
@@ -89,11 +90,11 @@ def _found(kernel: Kernel, sources: List[Source], network, report, looked_at: Li
         else:
             looked_at.append(str(repository))
     indexes: List[Tuple[Index, Repository]] = [
-        (index, repository) for repository in repositories for index in repository.indexes(_architecture(kernel))]
+        (index, repository) for repository in repositories for index in repository.indexes(_architectures(kernel))]
     listed: Dict[str, List[Package]] = {}
     for index, repository in sorted(indexes, key=lambda each: each[0].size):
         try:
-            added = list(repository.packages(index, _HEADERS))
+            added = list(repository.packages(index, _PACKAGES))
         except LayoutExpertError as error:
             looked_at.append(str(error))
             continue
@@ -135,7 +136,7 @@ def _needed(kernel: Kernel, listed: Dict[str, List[Package]]) -> List[List[Packa
         if not needed[name]:
             return []
         pending += [dependency for dependency in depended_on(needed[name][0])
-                    if _HEADERS.fullmatch(dependency.encode()) and dependency not in needed]
+                    if _PACKAGES.fullmatch(dependency.encode()) and dependency not in needed]
     return list(needed.values())
 
 
@@ -165,8 +166,8 @@ def _package(kernel: Kernel) -> str:
     return f"linux-headers-{kernel.release}"
 
 
-def _architecture(kernel: Kernel) -> str:
-    return _ARCHITECTURES.get(kernel.architecture, kernel.architecture)
+def _architectures(kernel: Kernel) -> Tuple[str, ...]:
+    return _ARCHITECTURES.get(kernel.architecture, (str(kernel.architecture),))
 
 
 def _build(version: str) -> str:

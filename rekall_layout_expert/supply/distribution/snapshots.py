@@ -47,20 +47,21 @@ class Archives(NamedTuple):
     ubuntu_old: str = "https://old-releases.ubuntu.com/ubuntu"
 
 
-def debian_snapshots(kernel: Kernel, package: str, keyring: Keyring, network, archives: Archives,
-                     suites_of_host: Iterable[str]) -> Iterator[List[Source]]:
-    """Sources that may have had a package in the kernel's package version, in the order to be searched.
+def debian_snapshots(kernel: Kernel, package: str, architectures: Iterable[str], keyring: Keyring, network,
+                     archives: Archives, suites_of_host: Iterable[str]) -> Iterator[List[Source]]:
+    """Groups of sources that may have had a package in the kernel's package version, in the order to be searched.
 
-    suites_of_host: by which the release is guessed where the banner does not tell it. A
-    LayoutExpertError tells that the version is not known there.
+    architectures: as Debian names them. suites_of_host: by which the release is guessed where the banner
+    does not tell it. A LayoutExpertError tells that the version is not known there.
     """
     version = _version_of(kernel, archives.debian)
     address = f"{archives.debian}/mr/binary/{quote(package)}/{quote(version, safe='')}/binfiles?fileinfo=1"
     fileinfo = _asked(network, address).get("fileinfo")
+    ends = tuple(f"_{architecture}.deb" for architecture in architectures)
     seen = set()
     for entries in fileinfo.values() if isinstance(fileinfo, dict) else ():
         for entry in _dictionaries(entries):
-            if re.fullmatch(r"[a-z-]+", str(entry.get("archive_name"))):
+            if str(entry.get("name")).endswith(ends) and re.fullmatch(r"[a-z-]+", str(entry.get("archive_name"))):
                 seen.add((entry["archive_name"], _time(entry.get("first_seen"), _STAMP)))
     if not seen:
         raise LayoutExpertError(f"{address} names no archive that had it")
@@ -71,9 +72,9 @@ def debian_snapshots(kernel: Kernel, package: str, keyring: Keyring, network, ar
             yield [Source(place, suite, ("main",), keyring, checks_dates=False) for suite in suites]
 
 
-def ubuntu_snapshots(kernel: Kernel, package: str, architecture: str, keyring: Keyring, network,
+def ubuntu_snapshots(kernel: Kernel, package: str, architectures: Iterable[str], keyring: Keyring, network,
                      archives: Archives) -> Iterator[List[Source]]:
-    """As debian_snapshots. architecture: as Ubuntu names it."""
+    """As debian_snapshots. architectures: as Ubuntu names them."""
     query = urlencode({"ws.op": "getPublishedBinaries", "binary_name": package, "exact_match": "true",
                        "version": _version_of(kernel, archives.launchpad)})
     address = f"{archives.launchpad}/1.0/ubuntu/+archive/primary?{query}"
@@ -81,7 +82,7 @@ def ubuntu_snapshots(kernel: Kernel, package: str, architecture: str, keyring: K
     for entry in _dictionaries(_asked(network, address).get("entries")):
         series = re.search(r"/ubuntu/([a-z]+)/([a-z0-9]+)\Z", str(entry.get("distro_arch_series_link")))
         pocket, date = entry.get("pocket"), entry.get("date_published")
-        if series and series.group(2) == architecture and pocket in _UBUNTU_POCKETS and date:
+        if series and series.group(2) in architectures and pocket in _UBUNTU_POCKETS and date:
             published.add((_time(str(date)[:19], "%Y-%m-%dT%H:%M:%S"), series.group(1) + _UBUNTU_POCKETS[pocket]))
     if not published:
         raise LayoutExpertError(f"{address} names no suite that had it")
