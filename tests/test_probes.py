@@ -2,7 +2,7 @@
 
 import pytest
 
-from rekall_layout_expert import LayoutExpertError
+from rekall_layout_expert import LayoutExpertError, make_profile
 from rekall_layout_expert.kernel_config import KernelConfig, compiler_of
 from rekall_layout_expert.pre_ast.builder import build_pre_ast
 from rekall_layout_expert.profile.kernel import Kernel
@@ -80,3 +80,22 @@ def test_what_the_makefiles_pass_is_in_the_pre_ast(tmp_path):
         kernel.read_types()
         kernel.scope.read_all()
         assert kernel.scope.record_names() == [name]
+
+
+def test_packed_bit_fields_of_an_old_kernel_that_gcc_before_4_4_may_have_built(tmp_path):
+    asm = tmp_path / "tree/arch/x86/include/asm"
+    asm.mkdir(parents=True)
+    (asm / "page.h").write_text("struct moves { char a : 6; char b : 4; } __attribute__((packed));\n"
+                                "struct stays { char a : 4; char b : 4; } __attribute__((packed));\n")
+    (tmp_path / "tree/Makefile").write_text("VERSION = 2\nPATCHLEVEL = 6\nSUBLEVEL = 32\n")
+    (tmp_path / "root.c").write_text("#include <asm/page.h>\n")
+    pre_ast = build_pre_ast(str(tmp_path / "tree"), root=str(tmp_path / "root.c"))
+    config = KernelConfig.parse("CONFIG_X86_64=y\n", "config")
+    for banner, bit in (("(gcc version 4.4.5 (x))", 6), ("(gcc version 4.3.2 (x))", 8), ("(gcc version 3.4.6 (x))", None), (None, None)):
+        profile = make_profile(pre_ast, config, structs="all", banner=banner and "Linux version 2.6.32 " + banner)
+        assert "stays" in profile["$STRUCTS"]
+        if bit is None:
+            assert "moves" not in profile["$STRUCTS"] and "GCC 4.4 changed" in profile["$METADATA"]["left_out"]["moves"]
+        else:
+            offset, (_, place) = profile["$STRUCTS"]["moves"][1]["b"]
+            assert 8 * offset + place["start_bit"] == bit

@@ -4,12 +4,14 @@ LAYOUT_EXPERT_SEED=number repeats a run.
 """
 import os
 import random
+import re
+import subprocess
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from comparison import Comparison, of_profile
-from dwarf import COMPILERS, can_compile, compile_records, versions
+from dwarf import COMPILERS, can_compile, command, compile_records, versions
 from random_c import ILP32, translation_units
 from rekall_layout_expert import layout
 from test_record_layout_against_gcc import is_beyond_vtypes
@@ -104,3 +106,47 @@ def test_typeof_unqual_of_what_has_an_alignment_of_its_own_is_left_out():
     text = "typedef char wide __attribute__((aligned(8)));\nstruct s { char a; __typeof_unqual__(const wide) b; };\n"
     text += "struct t { char a; __typeof_unqual__(const long) b; };\n"
     assert set(layout(text)) == {"t"}
+
+
+# The first char's eight bits would cross a byte, the second's do not: offsets of `b` in bits, of `c` in bytes, the size.
+PACKED_CHARS = "struct s { char a : 6; char b : 4; char c; } __attribute__((packed));"
+PACKED_CHARS_INSIDE = "struct s { char a : 4; char b : 4; char c; } __attribute__((packed));"
+
+
+@pytest.mark.parametrize("compiler, bit, size", [("gcc 4.4.0", 6, 3), ("gcc 12.2.0", 6, 3), ("gcc 4.3.6", 8, 3), ("gcc 4.1.2", 8, 3)])
+def test_packed_bit_fields_of_char_as_each_gcc_has_them(compiler, bit, size):
+    """Which those are, GCC's manual tells of -Wpacked-bitfield-compat."""
+    ours = layout(PACKED_CHARS, compiler=compiler)["s"]
+    offset, (_, place) = ours[1]["b"]
+    assert (8 * offset + place["start_bit"], ours[0]) == (bit, size)
+    attribute_of_the_member = PACKED_CHARS.replace(" : 4", " : 4 __attribute__((packed))").replace("} __attribute__((packed))", "}")
+    assert layout(attribute_of_the_member, compiler=compiler)["s"] == ours
+
+
+def test_gcc_itself_notes_which_packed_bit_fields_have_moved():
+    if not can_compile("x86_64"):
+        pytest.skip("no gcc here")
+    generator = random.Random(SEED)
+    records = {}
+    for number in range(200):
+        fields = "".join("%s m%d : %d;" % (generator.choice(("char", "unsigned char", "_Bool", "signed char")), place, width)
+                         if width else "char m%d;" % place
+                         for place, width in enumerate(generator.choices(range(9), k=generator.randrange(1, 6)))
+                         ).replace("_Bool m", "_Bool : 1; char m")
+        records["s%d" % number] = "struct s%d { %s } __attribute__((packed));" % (number, fields)
+    text = "\n".join(records.values()) + "\n"
+    done = subprocess.run([*command("x86_64"), "-fsyntax-only", "-x", "c", "-"], input=text, text=True, stderr=subprocess.PIPE,
+                          env=dict(os.environ, LC_ALL="C"), check=True)
+    lines = re.findall(r"<stdin>:(\d+):\d+: note: offset of packed bit-field", done.stderr)
+    moved = {"s%d" % (int(line) - 1) for line in lines}
+    today, then, unknown = (layout(text, compiler="gcc " + version) for version in ("12.2.0", "4.3.6", "3.4.6"))
+    assert {name for name in records if today[name] != then[name]} == moved, SEED
+    assert records.keys() - unknown.keys() == moved, SEED
+    assert 20 < len(moved) < 180
+
+
+def test_packed_bit_fields_of_char_of_a_gcc_that_nobody_knows():
+    assert layout(PACKED_CHARS, compiler="gcc 3.4.6") == {}
+    assert layout(PACKED_CHARS_INSIDE, compiler="gcc 3.4.6") == layout(PACKED_CHARS_INSIDE)
+    realigned = "typedef int t __attribute__((aligned(1))); struct s { t a : 16; } __attribute__((packed));"
+    assert layout(realigned, compiler="gcc 3.4.6") == {}

@@ -91,6 +91,7 @@ class Kernel:
         self.notes = []
         self._options = pre_ast.header["options"]
         found = config.compiler or compiler
+        self._may_be_older = found is None and _version_numbers(pre_ast.header["version"]) < _COMPILER_IN_CONFIG
         self.other_compilers = ()
         self.compiler = self._compiler(found, assumed)
         self._probed = probed_macros(self._options["passed"], config, found, symbols)
@@ -128,7 +129,10 @@ class Kernel:
     def _types(self, unit):
         dialect = self.config.values.get("CONFIG_CC_MS_EXTENSIONS", '""').strip('"')
         scope = self.scope_of(DeclarationIndex(unit), unit.expand, bool(dialect) or self._options["ms_extensions"])
-        return scope, LAYOUTS[self.compiler.name](scope, self._abi, self._randstruct, self.compiler.version)
+        layouts = LAYOUTS[self.compiler.name](scope, self._abi, self._randstruct, self.compiler.version)
+        if self._may_be_older:
+            layouts.packs_chars = None
+        return scope, layouts
 
     def _walk(self, root, bounds, unit=None, defines=()):
         headers = KernelHeaders(self.pre_ast, self.config, bounds)

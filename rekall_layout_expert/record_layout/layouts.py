@@ -107,6 +107,8 @@ class Layouts:
     def __init__(self, scope, abi, randstruct=None, version=(12, 2, 0)):
         self.randstruct = randstruct
         self.version = version
+        # Whether packed counts for bit-fields of char, None if that is not known: GCC 4.1 to 4.3 ignored it.
+        self.packs_chars = True if version >= (4, 4) else False if version >= (4, 1) else None
         self.scope = scope
         self.abi = abi
         self.constants = Constants(self)
@@ -628,7 +630,14 @@ class Placement:
                 asked = max(asked, self.layouts._alignment(arguments, 0))  # _Alignas(0) asks for nothing
         if self.packed and (width is not None or measure.alignment > 8):
             packed = True
+        if packed and width and measure.alignment <= 8 and not self.layouts.packs_chars:
+            packed = self._packs_char(measure, width)
         return packed, asked
+
+    def _packs_char(self, measure, width):
+        if self.layouts.packs_chars is None and (measure.size > 8 or self._spans_too_much(measure, width)):
+            raise NotKnown("GCC 4.4 changed where a packed bit-field of char stands, and which GCC it was is not known")
+        return False
 
     def _type_alignment(self, measure):
         if measure.user or measure.atomic:
