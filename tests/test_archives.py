@@ -7,6 +7,8 @@ import lzma
 import os
 import tarfile
 import tracemalloc
+from collections import Counter
+from random import Random
 
 import pytest
 
@@ -187,3 +189,26 @@ def test_what_is_cut_off_anywhere_is_damaged(folder, suffix):
 def test_what_is_no_package_says_so(folder, data):
     with pytest.raises(LayoutExpertError, match="x.deb is (no Debian package|damaged)"):
         unpack(deb_members(io.BytesIO(data), "x.deb"), folder, "x.deb")
+
+
+def test_whatever_is_changed_in_a_package_it_is_unpacked_in_its_folder_or_refused(folder):
+    random = Random(1)
+    limits = Limits(size=1 << 20, file=1 << 16, members=100)
+    outcomes = Counter()
+    for _ in range(200):
+        data = bytearray(tar(("usr/a.h", b"a" * 700), symlink("usr/b", "../lib/c"), entry("usr/h", tarfile.LNKTYPE, "usr/a.h"),
+                             ("x" * 150 + "/y.h", b"z"), form=random.choice((tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))))
+        for _ in range(random.randrange(6)):
+            block = random.randrange(len(data) // 512) * 512
+            data[block + random.randrange(512)] = random.choice((0, 0x2E, 0x2F, 0x31, 0x80, 0xFF, random.randrange(256)))
+            data[block + 148:block + 156] = b" " * 8  # most are headers, of which the sum must be right
+            data[block + 148:block + 156] = b"%06o\0 " % sum(data[block:block + 512])
+        whole = bytearray(deb(random.choice(list(COMPRESSIONS.values()))(bytes(data)), "data.tar"))
+        for _ in range(random.choice((0, 0, 3))):
+            whole[random.randrange(len(whole))] = random.randrange(256)
+        try:
+            unpack(deb_members(io.BytesIO(bytes(whole)), "x.deb", limits), folder, "x.deb", limits=limits)
+            outcomes["unpacked"] += 1
+        except LayoutExpertError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 30

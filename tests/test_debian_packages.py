@@ -9,6 +9,7 @@ import re
 import socket
 import time
 from datetime import datetime, timedelta, timezone
+from random import Random
 
 import pytest
 
@@ -577,6 +578,42 @@ def test_links_in_the_configuration_of_an_image_stay_in_it(host, tmp_path):
     os.symlink(tmp_path / "outside.list", host / "etc/apt/sources.list.d/a.list")
     os.symlink("../../../../../outside.list", host / "etc/apt/sources.list.d/b.list")
     assert read(host) == []
+
+
+# Whatever bytes are changed
+
+def changed(random, data):
+    data = bytearray(data)
+    for _ in range(random.randrange(1, 6)):
+        place = random.randrange(len(data) + 1)
+        data[place:place + random.randrange(3)] = bytes(random.choice(b"\n:# .[]=-/\0\r\xff") for _ in range(random.randrange(4)))
+    return bytes(data)
+
+
+def test_a_changed_signature_or_key_never_verifies_what_was_not_signed(key):
+    random = Random(1)
+    text = b"Origin: Debian\nSHA256:\n"
+    signed, detached = key.clear_signed(text), key.detached(text)
+    for _ in range(200):
+        for data, keyring, signature in ((changed(random, signed), key.public, None), (signed, changed(random, key.public), None),
+                                         (text, key.public, changed(random, detached)), (changed(random, text), key.public, detached)):
+            try:
+                # Of a text that is clear-signed, neither white space at the end of a line nor how lines end is signed.
+                assert verified(data, Keyring([keyring]), "x", signature).text.split() == text.split()
+            except LayoutExpertError:
+                pass
+
+
+def test_a_changed_sources_list_is_read_as_far_as_it_makes_sense(host):
+    random = Random(1)
+    lists = {"a.list": b"deb [signed-by=/a,b arch=x] http://a b c\ndeb mirror+file:/etc/x y z\n",
+             "a.sources": b"Types: deb\nURIs: http://a\nSuites: x\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n xx\n"}
+    found = set()
+    for _ in range(100):
+        for name, text in lists.items():
+            write(host, f"etc/apt/sources.list.d/{name}", changed(random, text))
+        found.update(source.uri for source in sources_of(host))
+    assert "http://a" in found and len(found) > 3
 
 
 # The real archive
