@@ -14,6 +14,7 @@ _EPILOG = """examples:
   layout_tool build_pre_ast --linux_repository_path /usr/src/linux-headers-6.1.0-40-amd64 6.1.pre_ast
   layout_tool make_profile --config_file_path /boot/config-6.1.0-40-amd64 --system kallsyms 6.1.pre_ast profile.json
 """
+_BTF_MAGIC = (b"\x9f\xeb", b"\xeb\x9f")
 _LARGEST_SOURCE = 256 << 20  # bytes; a profile of all structs has 20 MB
 
 
@@ -73,7 +74,7 @@ def _parser():
     )
     _add_randstruct_seed(make)
     _add_banner(make)
-    make.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file")
+    make.add_argument("pre_ast", metavar="PRE_AST", help="the Pre-AST file; or the kernel's BTF, /sys/kernel/btf/vmlinux")
     make.add_argument("profile", metavar="PROFILE", help="the profile to write; compressed if it ends in .gz")
     make.set_defaults(function=_make_profile)
 
@@ -137,18 +138,32 @@ def _read_pre_ast(path):
     return pre_ast
 
 
+def _is_btf(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) in _BTF_MAGIC
+    except OSError:
+        return False  # whoever reads it next says why
+
+
 def _make_profile(options):
     import gzip
     import json
 
-    from rekall_layout_expert.files import write_atomically
+    from rekall_layout_expert.files import read_bounded, write_atomically
+    from rekall_layout_expert.profile.of_btf import profile_of_btf
     from rekall_layout_expert.profile.profile import make_profile
 
     start = time.monotonic()
-    profile = make_profile(
-        _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log,
-        banner=options.banner, randstruct_seed=options.randstruct_seed,
-    )  # fmt: skip
+    if _is_btf(options.pre_ast):
+        _log("LOADING %s: the kernel's own BTF, which knows types and no headers" % options.pre_ast)
+        section = read_bounded(options.pre_ast, _LARGEST_SOURCE)
+        profile = profile_of_btf(section, options.config_file_path, options.system, options.structs, banner=options.banner)
+    else:
+        profile = make_profile(
+            _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log,
+            banner=options.banner, randstruct_seed=options.randstruct_seed,
+        )  # fmt: skip
     data = json.dumps(profile, separators=(",", ":")).encode("utf-8")
     if options.profile.endswith(".gz"):
         data = gzip.compress(data, 6, mtime=0)
@@ -192,7 +207,7 @@ def _explain(options):
     content = read_bounded(options.pre_ast, _LARGEST_SOURCE)
     if content[:1] == b"{":
         lines = explain_profile(profile_in(content, options.pre_ast), options.name)
-    elif content[:2] in (b"\x9f\xeb", b"\xeb\x9f"):
+    elif content[:2] in _BTF_MAGIC:
         lines = explain_btf(content, options.name)
     elif options.config_file_path is None:
         raise LayoutExpertError("the config is missing", next_step="name the kernel's config with --config_file_path")

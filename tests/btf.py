@@ -43,7 +43,8 @@ def types(section):
     The words are those of comparison.types_of_profile. None: the type is, or leads to, a record without a tag.
     """
     btf, found = Btf(section), defaultdict(list)
-    for name, type_ in btf.named():
+    for name, number in btf.named():
+        type_ = btf.type(number)
         if type_.kind in RECORDS:
             found[name].append({member: in_words(btf, number) for member, number, _, _ in btf.members(type_)})
     return found

@@ -151,7 +151,7 @@ def test_a_profile_tells_what_it_was_made_from(tmp_path):
         "config": "/boot/config-6.1.0-20-amd64", "config_digest": config.digest,
         "pre_ast": "headers, linux-headers-6.1.0-20-common", "pre_ast_digest": pre_ast.digest,
         "pre_ast_kind": "headers", "pre_ast_release": "6.1.0-20-amd64", "pre_ast_tree": "linux-headers-6.1.0-20-common",
-        "match": None, "symbols": "/proc/kallsyms", "symbols_digest": symbols.digest, "structs": "task_struct,absent",
+        "match": None, "types_from": "pre_ast", "btf_digest": None, "symbols": "/proc/kallsyms", "symbols_digest": symbols.digest, "structs": "task_struct,absent",
         "private": {}, "notes": [], "left_out": {"absent": "absent is not defined in these headers"},
         "verified": None,
     }

@@ -30,7 +30,8 @@ class OfBtf(LayoutOnly):
         self._written = 0
         self.records = {}
         typedefs = {}
-        for name, type_ in self.types.named():
+        for name, number in self.types.named():
+            type_ = self.types.type(number)
             if type_.kind in btf.RECORDS:
                 self.records.setdefault(name, type_)
             elif type_.kind == btf.TYPEDEF:

@@ -20,6 +20,7 @@ from rekall_layout_expert.version import VERSION
 _USED_MEMBERS = os.path.join(os.path.dirname(__file__), "used_members.json")
 # Half of a modern kallsyms; nobody asks for them, and Rekall reads them at each start.
 _LINKERS_OWN = ("__pfx_", "__cfi_", "__ksymtab_", "__kstrtab", "__crc_", "__flags_", "__UNIQUE_ID_", "__tpstrtab_")
+_OF_PRE_AST = ("kernel_version", "pre_ast", "pre_ast_digest", "pre_ast_kind", "pre_ast_release", "pre_ast_tree")
 _REKALL_ARCHITECTURES = {"x86_64": "AMD64", "i386": "I386", "arm": "ARM", "mips": "MIPS"}
 
 
@@ -73,15 +74,22 @@ def _profile(pre_ast, config, symbols, structs, stages, identity, randstruct_see
             continue  # these headers refuse that compiler, so it was another
         other.read_types()
         _leave_out_differences(vtypes, _vtypes(other, names, structs)[0])
-    constants = _constants(symbols) if symbols else {}
-    offer_rekall_names(vtypes.structs, constants)
     if structs == "all":
         for name, reason in kernel.scope.broken_records().items():
             vtypes.left_out.setdefault(name, reason)
+    profile = assembled(vtypes, config, symbols, structs, {
+        **_origin(kernel), **identity, "private": private, "notes": kernel.notes})
+    stages.done("GENERATED %d structs" % len(profile["$STRUCTS"]))
+    return profile
+
+
+def assembled(vtypes, config, symbols, structs, known):
+    """The profile of those Vtypes; known: what $METADATA is to tell of where they are from, and of the kernel."""
+    constants = _constants(symbols) if symbols else {}
+    offer_rekall_names(vtypes.structs, constants)
     left_out = {name: reason for name, reason in vtypes.left_out.items() if name not in vtypes.structs and name not in SOURCES}
-    stages.done("GENERATED %d structs" % len(vtypes.structs))
     return {
-        "$METADATA": _metadata(kernel, symbols, structs, left_out, private, identity),
+        "$METADATA": {**_metadata(config, symbols, structs, known), "left_out": left_out},
         "$STRUCTS": vtypes.structs,
         "$CONSTANTS": constants,
         "$ENUMS": vtypes.enums,
@@ -129,34 +137,41 @@ class _Stages:
         self.start = now
 
 
-def _metadata(kernel, symbols, structs, left_out, private, identity):
-    """What the profile was made from (docs/metadata.md), beside what Rekall asks for: Type, ProfileClass and arch."""
+def _origin(kernel):
+    """What the Pre-AST says of itself."""
     header = kernel.pre_ast.header
     return {
-        "Type": "Profile",
-        "ProfileClass": "Linux",
-        "arch": _REKALL_ARCHITECTURES.get(header["arch"], header["arch"].upper()),
-        "maker": "Layout Expert " + VERSION,
-        "tool_version": VERSION,
-        "release": identity["release"],
-        "banner": identity["banner"],
+        "types_from": "pre_ast",
         "kernel_version": header["version"],
         "architecture": header["arch"],
         "compiler": str(kernel.compiler),
-        "config": kernel.config.source,
-        "config_digest": kernel.config.digest,
         "pre_ast": "%s, %s" % (header["source"], header["common"] or header["release"] or header["version"]),
         "pre_ast_digest": kernel.pre_ast.digest,
         "pre_ast_kind": header["source"],
         "pre_ast_release": header["release"],
         "pre_ast_tree": header["common"],
-        "match": None,  # who looks for the Pre-AST knows it (supply/matching.py)
+    }
+
+
+def _metadata(config, symbols, structs, known):
+    """What the profile was made from (docs/metadata.md), beside what Rekall asks for: Type, ProfileClass and arch."""
+    return {
+        "Type": "Profile",
+        "ProfileClass": "Linux",
+        "arch": _REKALL_ARCHITECTURES.get(known["architecture"], known["architecture"].upper()),
+        "maker": "Layout Expert " + VERSION,
+        "tool_version": VERSION,
+        "config": config.source,
+        "config_digest": config.digest,
         "symbols": symbols.source if symbols else None,
         "symbols_digest": symbols.digest if symbols else None,
         "structs": structs if isinstance(structs, str) else ",".join(structs),
-        "private": private,
-        "notes": kernel.notes,
-        "left_out": left_out,
+        **dict.fromkeys(_OF_PRE_AST),
+        "match": None,  # who looks for the Pre-AST knows it (supply/matching.py)
+        "btf_digest": None,
+        "private": {},
+        "notes": [],
+        **known,
         "verified": None,  # verification/verify.py
     }
 
@@ -169,12 +184,17 @@ def used_structs():
 
 def _selected(kernel, structs):
     """The names of the types that `structs` asks for."""
-    scope = kernel.scope
     if structs == "all":
-        scope.read_all()
+        kernel.scope.read_all()
+    return selected(kernel.scope, kernel.layouts, structs)
+
+
+def selected(scope, layouts, structs):
+    """The names of the types that `structs` asks for, "all" those that were read.  Raises LayoutExpertError."""
+    if structs == "all":
         return scope.record_names()
     if structs == "rekall":
-        return with_pointed_to(scope, kernel.layouts, used_structs() + list(SOURCES))
+        return with_pointed_to(scope, layouts, used_structs() + list(SOURCES))
     names = structs.split(",") if isinstance(structs, str) else list(structs)
     names = [name.strip() for name in names if name.strip()]
     if not names:

@@ -97,7 +97,7 @@ class Btf:
             name, info, value = self._words[at : at + 3]
             kind = info >> 24 & 0x1F
             end = at + 3 + _FIXED[kind] + (info & 0xFFFF) * _COUNTED[kind]
-            found = Type(kind, self._string(name), bool(info >> 31), value, self._words[at + 3 : end])
+            found = Type(kind, self.string(name), bool(info >> 31), value, self._words[at + 3 : end])
             self._types[number] = found
         return found
 
@@ -126,12 +126,12 @@ class Btf:
                 own = self.resolved(number)
                 if own.kind == INT and own.entries[0] & 0xFF != 8 * own.value:
                     offset, width = offset + (own.entries[0] >> 16 & 0xFF), own.entries[0] & 0xFF
-            yield self._string(name), number, offset, width
+            yield self.string(name), number, offset, width
 
     def named(self):
-        """(name, Type) of each record that has a tag, and of each typedef."""
+        """(name, number) of each record that has a tag, and of each typedef."""
         for _, place, number in self._named:
-            yield self._string(place), self.type(number)
+            yield self.string(place), number
 
     def layouts(self, names=None):
         """The records of these names, or all, in the neutral form (neutral.py), with all variants of each name.
@@ -141,7 +141,7 @@ class Btf:
         """
         tagged, by_typedef = {}, {}
         for kind, place, number in self._named:
-            name = self._string(place)
+            name = self.string(place)
             if names is not None and name not in names:
                 continue
             record, found = self.type(number), tagged
@@ -206,7 +206,7 @@ class Btf:
             raise _damaged("a member in it is of a type that has no size")
         return count * type_.value
 
-    def _string(self, place):
+    def string(self, place):
         end = self._strings.find(b"\0", place)
         if end < 0:
             raise _damaged("a name in it is outside of its strings")
