@@ -59,7 +59,7 @@ _NAME = Pattern(SPELLED_NAME)
 _INCLUDE = re.compile(r'\s*(?:"([^"]*)"|<([^>]*)>)')
 _BOM = "\ufeff"
 _PIECE_TOKEN = re.compile(
-    r'"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|[^\W\d][\w$]*|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
+    r'"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|([^\W\d][\w$]*)|[{}()\[\];,=*]|[^\s\w"\'{}()\[\];,=*]+|\d[\w.]*'
 )
 _CALL = re.compile(r"[^\W\d]\w*\s*\(")
 _RECORD_KEYWORDS = ("struct", "union", "enum")
@@ -158,6 +158,7 @@ class _Compiler:
         # Open conditionals: [the IF item, program around it, state at #if, states at the branches' ends]
         open_ifs = []
         text, text_line = [], 0
+        directive, self.define = _DIRECTIVE.of(source), _DEFINE.of(source)
         for number, line in logical_lines(source):
             head = line.lstrip(" \t\f\v" + _JOINED) if "#" in line or "%:" in line else ""
             if not head.startswith(("#", "%:")) or head.startswith(("##", "%:%:")):
@@ -167,7 +168,7 @@ class _Compiler:
                 continue
             self._add_text(program, text_line, text)
             text = []
-            match = _DIRECTIVE.of(line).match(line.replace(_JOINED, ""))
+            match = directive.match(line.replace(_JOINED, ""))
             keyword, rest = match.group(1), match.group(2)
             if keyword in ("if", "ifdef", "ifndef"):
                 item = [IF, [[_condition(keyword, rest, number), []]]]
@@ -220,7 +221,7 @@ class _Compiler:
 
     def _add_directive(self, program, keyword, rest, number):
         if keyword == "define":
-            program.append(_definition(rest))
+            program.append(_definition(rest, self.define.match(rest)))
         elif keyword == "undef":
             match = _NAME.of(rest).match(rest)
             if match is None or match.group() == "defined":
@@ -331,7 +332,7 @@ class _Compiler:
                     cut(match.end(), ENDS)
                     outline = []
             else:
-                identifier = is_identifier(token)
+                identifier = match.lastindex is not None
                 if pending_record is not None:
                     if identifier and token not in C_KEYWORDS:
                         pending_record.append(token)
@@ -379,9 +380,8 @@ class _Compiler:
         return "body" if _FUNCTION_KEYWORDS.intersection(outline) else "unknown"
 
 
-def _definition(text):
-    """The item of a #define.  A malformed one is an error only where it is reached."""
-    match = _DEFINE.of(text).match(text)
+def _definition(text, match):
+    """The item of a #define, for what _DEFINE matched.  A malformed one is an error only where it is reached."""
     if not match or match.group(1) == "defined" or match.group(2) is None and text[match.end(1) :][:1] == "(":
         return [ERROR, "malformed #define " + text]
     name, has_parameters, parameters, body = match.groups()
@@ -390,8 +390,9 @@ def _definition(text):
     if has_parameters is None:
         return [DEFINE, name, None, body]
     listed = []
+    pattern = _PARAMETER.of(parameters)
     for parameter in parameters.split(",") if parameters.strip() else ():
-        match = _PARAMETER.of(parameter).fullmatch(parameter.strip())
+        match = pattern.fullmatch(parameter.strip())
         if not match or not match.group() or listed and listed[-1].endswith("..."):
             return [ERROR, "malformed parameters in #define " + text]
         listed.append((match.group(1) or "") + (match.group(2) or ""))
