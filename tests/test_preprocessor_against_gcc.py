@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from dwarf import CompilerRefused, can_compile, run_gcc
+from dwarf import CompilerRefused, can_compile, compile_records, run_gcc
 from kernel_gcc import ROOT, kernel_flags, where_present
 from kernels import kernel_or_skip, pre_ast
-from rekall_layout_expert import preprocess
+from rekall_layout_expert import layout, preprocess
 from rekall_layout_expert.c_tokens import Pragma
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.kernel_config import KernelConfig
@@ -290,3 +290,48 @@ def expanded(unit):
             yield from (token for token in unit.expand(declaration) if not isinstance(token, Pragma))
         except LayoutExpertError:
             continue  # it needs a number that only the build computes; a record in it will be missed in the comparison
+
+
+# layout() looks at declarations when all is walked, so what _Pragma does in the middle of them is its matter, too.
+
+PUSHING = """#define N 1
+#define M 1
+#define DO(x) _Pragma(#x)
+#define SAME(x) x
+#define PUSH _Pragma("push_macro(\\"N\\")")
+#define POP _Pragma("pop_macro(\\"N\\")")
+"""
+
+
+def pushing_program(generator):
+    lines = [PUSHING]
+
+    def pragma():
+        name, macro = generator.choice(("push", "pop")), generator.choice("NM")
+        spelled = '_Pragma("%s_macro(\\"%s\\")")' % (name, macro)
+        return generator.choice((spelled, spelled, "SAME(%s)" % spelled, 'DO(%s_macro("%s"))' % (name, macro), "PUSH", "POP"))
+
+    def defined():
+        return "#undef {0}\n#define {0} {1}\n".format(generator.choice("NM"), generator.randrange(1, 30))
+
+    for number in range(generator.randrange(4, 16)):
+        maybe = [pragma() if generator.random() < 0.25 else "" for _ in range(2)]
+        struct = "struct s%d { char a[N]; %s char b[M]; %s char c[N]; };" % (number, *maybe)
+        lines.append(generator.choice((
+            defined(), defined(), pragma(), '#pragma pop_macro("N")', '#pragma push_macro("M")', struct, struct,
+            "SAME(%s)" % struct, "%s %s" % (pragma(), struct), "%s %s" % (struct, pragma()))))
+    return "\n".join(lines) + "\n#undef N\n#define N 1\nstruct last { char a[N]; };\n"
+
+
+def test_layouts_where_pragma_operators_push_and_pop_macros():
+    generator = random.Random(SEED)
+    for _ in range(60):
+        text = pushing_program(generator)
+        true = {name: size for name, (size, _) in compile_records(text).items()}
+        assert {name: size for name, (size, _) in layout(text).items()} == true, f"LAYOUT_EXPERT_SEED={SEED}\n{text}"
+
+
+def test_a_pragma_operator_in_the_middle_of_a_declaration_with_directives_is_refused():
+    text = "#define N 1\n#define OPEN(x) x\nstruct s { OPEN(char a[N]; _Pragma(\"pop_macro(\\\"N\\\")\")\n#define A\n) };"
+    with pytest.raises(LayoutExpertError, match="pop_macro.* in one declaration with directives"):
+        layout(text)

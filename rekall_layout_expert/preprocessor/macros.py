@@ -216,6 +216,10 @@ class MacroTable:
         index = bisect_left(past, moment, key=_moment) if _BISECT_HAS_KEY else bisect_left([e[0] for e in past], moment)
         return self._macro(past[index - 1][1]) if index else None
 
+    def reads_as_it_stands(self):
+        """Whether the text being expanded sees each change of the table at once."""
+        return self._when is NOW
+
     def definitions(self, name):
         """Every macro that name ever was."""
         return [self._macro(definition) for _, definition in self.history.get(name, ()) if definition is not None]

@@ -12,7 +12,7 @@ import re
 import time
 
 from rekall_layout_expert.c_integers import NotConstant
-from rekall_layout_expert.c_tokens import LASTING_PRAGMAS, Painted, Pragma, tokenize
+from rekall_layout_expert.c_tokens import LASTING_PRAGMAS, Painted, Pragma, Unspelled, tokenize
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.program import (
     DEFINE,
@@ -30,8 +30,10 @@ from rekall_layout_expert.pre_ast.program import (
 )
 from rekall_layout_expert.preprocessor.conditions import Conditions
 from rekall_layout_expert.preprocessor.headers import missing
-from rekall_layout_expert.preprocessor.macros import MacroTable, destringized
+from rekall_layout_expert.preprocessor.macros import NOW, MacroTable, destringized
 
+_NO_MACROS = 0  # the moment before the first definition
+_PUSHING = (["push_macro"], ["pop_macro"])
 _MOST_NESTED_INCLUDES = 200  # GCC's default -fmax-include-depth
 
 
@@ -95,6 +97,7 @@ class TranslationUnit:
         self._depth = 0
         self._pack = None
         self._packs = []
+        self._pushes = None  # what _Pragma operators say while a text is looked through for them
         self._lasting = {}  # {name: the text of the last pragma of that name}
         self._counter = 0
         self.macros.define_builtin("__COUNTER__", self._next_count)
@@ -204,13 +207,17 @@ class TranslationUnit:
     def _add_text(self, item):
         _, line, text, delta, flags, names = item
         file = self._stack[-1]
+        moment = self.macros.moment + 1  # it stands between definitions: it must see what was defined before it, and no more
         declaration = self._pending
+        if (flags & EAGER or self.headers.holds_pragmas) and (declaration is not None or not flags & ENDS):
+            expanded = self._expand_pushes(text, line)
+            if expanded is not None:
+                text, moment = expanded, _NO_MACROS
         if declaration is None:
             declaration = self._pending = Declaration(self._pack, file.path, line)
             for pragma in self._lasting.values():
                 self._note_pragma(pragma)
-        # A moment stands between definitions: it must see what was defined before it, and no more.
-        declaration.pieces.append((text, self.macros.moment + 1, line + file.added_lines, file))
+        declaration.pieces.append((text, moment, line + file.added_lines, file))
         if names:
             declaration.names += names
         if flags & OPAQUE:
@@ -262,9 +269,9 @@ class TranslationUnit:
             return prefix + '"', spelled[1:-1]
         raise LayoutExpertError("%s: #include %s names no file" % (self._stack[-1].path, text))
 
-    def _expanded(self, text, line=0):
-        """The tokens of a directive's text."""
-        return self.macros.expand([(self.macros.read(text), None, line, None)])
+    def _expanded(self, text, line=0, file=None):
+        """The tokens of text as the macros stand; file: None for a directive's."""
+        return self.macros.expand([(self.macros.read(text), NOW, line, file)])
 
     def _header_exists(self, kind, spelled):
         including = self._stack[-1]
@@ -297,7 +304,7 @@ class TranslationUnit:
         words = pragma_words(text)
         if words == ["once"]:
             self._once.add(self._stack[-1].path)
-        elif words[:1] in (["push_macro"], ["pop_macro"]) and len(words) == 4:
+        elif words[:1] in _PUSHING and len(words) == 4:
             self.macros.moment += 1
             (self.macros.push if words[0] == "push_macro" else self.macros.pop)(words[2].strip('"'))
         elif words[:1] == ["pack"]:
@@ -316,13 +323,36 @@ class TranslationUnit:
     def _expand_now(self, declaration):
         """Expands a declaration whose macros may hold _Pragma, which rules over all that follows."""
         tokens = []
-        for token in self.expand(declaration):
+        pieces = declaration.pieces
+        if all(moment in (self.macros.moment + 1, _NO_MACROS) for _, moment, *_ in pieces):
+            # No directive stands in it: the table as it stands is the one of its moment, and _Pragma may change it.
+            declaration.pieces = [(text, moment and NOW, *place) for text, moment, *place in pieces]
+        expanded = self.expand(declaration)
+        declaration.pieces = pieces
+        for token in expanded:
             if token.__class__ is Pragma:
                 self._pragma(token)
                 if token.split("(")[0].split() == ["pack"]:
                     token = Pragma(pack_pragma(self._pack))
             tokens.append(token)
         declaration.tokens = tokens
+
+    def _expand_pushes(self, text, line):
+        """The text that stands for one in which _Pragma pushes or pops macros, where a directive stands before or behind it
+        in a declaration; None for any other, and where an invocation goes on behind the directive."""
+        file = self._stack[-1]
+        self._pushes = []
+        try:
+            tokens = self._expanded(text, line, file)
+        except LayoutExpertError:
+            return None
+        finally:
+            pushes, self._pushes = self._pushes, None
+        if not pushes or not all(pragma_words(pragma)[:1] in _PUSHING for pragma in pushes):
+            return None
+        if any(token.__class__ in (Pragma, Unspelled) for token in tokens):
+            return None
+        return " ".join(self._expanded(text, line, file))
 
     def _next_count(self, reader):
         if reader.file() is not None:
@@ -338,9 +368,15 @@ class TranslationUnit:
         if reader.file() is None or reader.parent is not None:
             return None
         pragma = pragma_operand(reader)
-        if pragma_words(pragma)[:1] in (["push_macro"], ["pop_macro"]):
-            # It would rule over the text being expanded, too.
-            raise LayoutExpertError('_Pragma("%s") is not understood, only #pragma %s is' % (pragma, pragma))
+        if self._pushes is not None:
+            self._pushes.append(pragma)
+            return []
+        if pragma_words(pragma)[:1] in _PUSHING:
+            # It rules over the rest of the declaration, too, which must not have another table by then.
+            if not self.macros.reads_as_it_stands():
+                raise LayoutExpertError('_Pragma("%s") in one declaration with directives' % pragma)
+            self._pragma(pragma)
+            return []
         return [pragma]
 
     @functools.cached_property
