@@ -24,6 +24,7 @@ COMPRESSIONS = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
+    ".lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
     ".zst": lambda data: zstandard.ZstdCompressor().compress(data),
 }
 

@@ -7,6 +7,7 @@ otherwise where only the current ones can be reached. The real ones: see the tes
 import os
 import re
 import socket
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 from random import Random
@@ -29,7 +30,7 @@ from rekall_layout_expert.supply.distribution import apt_repository, headers_of
 from rekall_layout_expert.supply.distribution.apt_sources import sources_of
 from rekall_layout_expert.supply.distribution.debian import fetch_headers
 from rekall_layout_expert.supply.distribution.signatures import Keyring, verified
-from rekall_layout_expert.supply.distribution.snapshots import Archives
+from rekall_layout_expert.supply.distribution.snapshots import Archives, debian_snapshots
 from rekall_layout_expert.supply.header_trees import installed_trees
 from rekall_layout_expert.supply.transfer import Network
 
@@ -147,10 +148,11 @@ def test_other_flavours(server, host, key, fetch, common, release):
     assert (tree.release, tree.common) == (release, common)
 
 
-@pytest.mark.parametrize("shared", ["linux-headers-6.8.0-45", "linux-hwe-6.8-headers-6.8.0-45"])
-def test_ubuntu_the_generic_kernel_and_the_one_of_hardware_enablement(server, host, key, fetch, shared):
-    release = "6.8.0-45-generic"
-    kernel = ubuntu(release, "45~22.04.1" if "hwe" in shared else "45")
+@pytest.mark.parametrize("release, upload, shared", [
+    ("6.8.0-45-generic", "45", "linux-headers-6.8.0-45"), ("6.8.0-45-generic", "45~22.04.1", "linux-hwe-6.8-headers-6.8.0-45"),
+    ("6.8.0-1015-aws", "16", "linux-aws-headers-6.8.0-1015")])
+def test_ubuntu_the_generic_kernel_the_one_of_hardware_enablement_and_a_clouds(server, host, key, fetch, release, upload, shared):
+    kernel = ubuntu(release, upload)
     write(host, "etc/os-release", "ID=ubuntu\nID_LIKE=debian\n")
     sources(host, f"deb {server.url}/ubuntu jammy-updates main")
     suite = Suite(server, "/ubuntu", "jammy-updates", key)
@@ -277,6 +279,18 @@ def test_a_kernel_of_another_distribution_is_not_looked_for_in_the_hosts_sources
     assert not [path for path in server.asked if path.startswith("/debian")]
 
 
+@pytest.mark.parametrize("module, package", [("pysequoia", "pysequoia"), ("debian.deb822", "python-debian"),
+                                             ("debian.arfile", "python-debian"), ("zstandard", "zstandard")])
+def test_a_library_that_is_missing_is_named(server, host, key, fetch, monkeypatch, module, package):
+    sources(host, f"deb {server.url}/debian bookworm main")
+    zstandard = pytest.importorskip("zstandard")
+    suite = Suite(server, "/debian", "bookworm", key)
+    suite.add(HEADERS, VERSION, headers_package(RELEASE)[0], suffix=".zst", compress=zstandard.ZstdCompressor().compress)
+    suite.publish()
+    monkeypatch.setitem(sys.modules, module, None)
+    refused(fetch, f"{package} is missing; pip install {package}")
+
+
 # Superseded builds
 
 STAMP = "20240411T215311Z"
@@ -317,6 +331,20 @@ def test_a_snapshot_that_nobody_signs_is_not_taken(server, key, fetch):
 def test_what_snapshots_answer_may_be_anything(server, fetch, answer):
     server.files[f"/snapshot/mr/binary/{HEADERS}/{VERSION}/binfiles"] = answer
     refused(fetch, "no archive that could be asked", "snapshot")
+
+
+@pytest.mark.parametrize("archive, banner, suites", [
+    ("debian-security", "gcc-12 (Debian 12.2.0-14+deb12u1)", ["bookworm-security"]),
+    ("debian-security", "gcc (Debian 8.3.0-6~deb10u1)", ["buster/updates"]),
+    ("debian", "Debian 6.12.12-1~bpo12+1", ["bookworm-proposed-updates", "bookworm-backports", "bookworm", "sid", "experimental"]),
+    ("debian-security", "gcc (Debian 14.2.0-19)", ["trixie-security"]),  # which is the host's
+])
+def test_in_which_suites_of_a_snapshot_a_build_may_be(server, archive, banner, suites):
+    kernel = debian()._replace(banner=f"Linux version {RELEASE} ({banner})")
+    is_asked_for(server, (archive, STAMP))
+    groups = debian_snapshots(kernel, HEADERS, ["amd64"], Keyring([]), Network(), Archives(debian=f"{server.url}/snapshot"),
+                              ["trixie", "trixie-updates"])
+    assert [source.suite for source in next(groups)] == suites
 
 
 def test_snapshots_are_only_asked_for_a_known_build(server, fetch):

@@ -130,7 +130,7 @@ def deb_members(file: BinaryIO, place: str, limits: Limits = Limits()) -> Iterat
 
 
 def decompressed(stream: BinaryIO, place: str) -> BinaryIO:
-    """What a stream holds, by the magic number of gzip, bzip2, xz or zstd; itself if it has none of these."""
+    """What a stream holds, by the magic number of gzip, bzip2, xz, lzma or zstd; itself if it has none of these."""
     head = stream.read(6)
     stream = _Rejoined(head, stream)
     if head.startswith(b"\x1f\x8b"):
@@ -139,7 +139,7 @@ def decompressed(stream: BinaryIO, place: str) -> BinaryIO:
     if head.startswith(b"BZh"):
         import bz2
         return bz2.BZ2File(stream)
-    if head.startswith(b"\xfd7zXZ\0"):
+    if head.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):  # the latter of what came before xz
         import lzma
         return lzma.LZMAFile(stream)
     if head.startswith(b"\x28\xb5\x2f\xfd"):

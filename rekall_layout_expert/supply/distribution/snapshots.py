@@ -31,7 +31,9 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 # Days later it is there unless it was superseded at once.
 _LATER = (datetime.timedelta(0), datetime.timedelta(hours=12), datetime.timedelta(days=3))
 
-_DEBIAN_CODENAMES = {"9": "stretch", "10": "buster", "11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
+_DEBIAN_CODENAMES = {"7": "wheezy", "8": "jessie", "9": "stretch", "10": "buster", "11": "bullseye", "12": "bookworm",
+                     "13": "trixie", "14": "forky"}
+_SECURITY_BELOW_CODENAME = ("wheezy", "jessie", "stretch", "buster")
 # In the versions of Debian's packages and compilers: 12.2.0-14+deb12u1, 6.1.0-0.deb11.7.
 _DEBIAN_NUMBER = re.compile(r"[+~.](?:deb|bpo)(\d+)")
 _UBUNTU_SINCE = datetime.datetime(2023, 3, 1)
@@ -103,8 +105,8 @@ def _debian_suites(kernel: Kernel, archive: str, suites_of_host: Iterable[str]) 
     else:
         of_host = {re.split("[-/]", suite)[0] for suite in suites_of_host}
         known = [codename for codename in known if codename in of_host] or known
-    if archive == "debian-security":  # whose suites were called otherwise until buster
-        return [f"{name}/updates" if name in ("stretch", "buster") else f"{name}-security" for name in known]
+    if archive == "debian-security":
+        return [f"{name}/updates" if name in _SECURITY_BELOW_CODENAME else f"{name}-security" for name in known]
     return [f"{name}{suffix}" for name in known for suffix in ("-proposed-updates", "-backports", "")] + ["sid", "experimental"]
 
 
