@@ -383,3 +383,12 @@ def test_real_headers_merged_into_one_folder_are_the_same(tmp_path):
     assert split.header.pop("package_version").startswith("6.1.")
     assert single.header == {**split.header, "common": None}
     assert single.files == split.files
+
+
+@pytest.mark.parametrize("makefile", ["include ../../../linux-6.1.85-1/Makefile\n", "include /usr/src/linux-6.1.85-1/Makefile\n",
+                                      "MAKEARGS := -C ../../../linux-6.1.85-1\n"])
+def test_suse_s_two_folders_wherever_they_were_unpacked(tmp_path, makefile):
+    header_trees.write(tmp_path / "usr/src/linux-6.1.85-1", {"Makefile": header_trees.MAKEFILE, **header_trees.SHARED})
+    tree = header_trees.write(tmp_path / "usr/src/linux-6.1.85-1-obj/x86_64/default",
+                              {"Makefile": makefile, **header_trees.GENERATED})
+    assert structs(build_pre_ast(tree))["task_struct"] == TASK

@@ -1,8 +1,9 @@
 r"""A kernel's header tree, wherever its parts lie.
 
-Three shapes are known: full source; a headers package in one folder; and Debian's two folders, one of a flavour
-(linux-headers-RELEASE: config and generated headers) whose Makefile includes the one that flavours share
-(linux-headers-…-common: all others).  They are seen as one tree of virtual paths ("include/linux/sched.h").
+Three shapes are known: full source; a headers package in one folder; and two folders as Debian and SUSE have, one of a
+flavour (linux-headers-RELEASE, linux-…-obj/ARCH/FLAVOUR: config and generated headers) whose Makefile includes the one
+that flavours share (linux-headers-…-common, linux-…: all others).  They are seen as one tree of virtual paths
+("include/linux/sched.h").
 
 What the kernel's build generates is taken from the tree only where it depends on the architecture alone; what depends
 on the config is named in `generated` and made from the host's config when a profile is made; wrappers that a raw source
@@ -211,10 +212,13 @@ def _folders(path):
     makefile = os.path.join(path, "Makefile")
     if os.path.isfile(makefile) and os.path.getsize(makefile) < 4096:
         text = read_bounded(makefile, 4096).decode("utf-8", "replace")
-        match = re.search(r"^include\s+(\S+)/Makefile\s*$", text, re.M)
+        match = re.search(r"^(?:include\s+(\S+)/Makefile|MAKEARGS := -C (\S+))\s*$", text, re.M)
         if match:
-            named = match.group(1)
-            candidates = [os.path.join(os.path.dirname(path), os.path.basename(named)), named]
+            named = match.group(1) or match.group(2)
+            candidates = [os.path.join(os.path.dirname(path), os.path.basename(named))]
+            if os.path.isabs(named):  # first as the system has it in which the tree lies
+                candidates += [above + named for above in _folders_above(path) if os.path.isdir(above + named)]
+            candidates.append(os.path.normpath(os.path.join(path, named)))
             for candidate in candidates:
                 if os.path.isdir(candidate):
                     return [path, candidate], os.path.basename(candidate)
@@ -224,6 +228,12 @@ def _folders(path):
                 next_step="unpack the package %s beside it" % os.path.basename(named),
             )
     return [path], None
+
+
+def _folders_above(path):
+    while os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+        yield path.rstrip("/")
 
 
 def _version(makefile):

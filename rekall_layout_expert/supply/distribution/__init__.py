@@ -32,6 +32,11 @@ class _Family(NamedTuple):
 
 _FAMILIES = (
     _Family("debian", frozenset(("debian", "ubuntu")), re.compile(r" #\d+\S*-Ubuntu | #\d+ .*\bDebian [\d:.]+")),
+    _Family("yum", frozenset(("fedora", "rhel", "centos", "rocky", "almalinux", "ol")),
+            re.compile(r"Linux version \S+\.(?:el|fc)\d")),
+    _Family("suse", frozenset(("suse", "opensuse")), re.compile(r"\(geeko@buildhost\)")),
+    _Family("arch", frozenset(("arch",)), re.compile(r"\(linux\S*@archlinux\)")),
+    _Family("alpine", frozenset(("alpine",)), re.compile(r" #\d+-Alpine ")),
 )
 
 
