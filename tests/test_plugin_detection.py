@@ -17,7 +17,7 @@ from rekall.plugins.addrspaces import elfcore, standard
 
 import rekall_layout_expert
 from rekall_layout_expert import supply
-from rekall_layout_expert.plugin import address_spaces, analysis, detection, five_levels
+from rekall_layout_expert.plugin import address_spaces, analysis, detection, five_levels, profile_maker
 from rekall_layout_expert.plugin.options import Named
 from rekall_layout_expert.supply.matching import Level, Match
 
@@ -551,3 +551,14 @@ def assert_one_line(run, message):
     assert run.returncode == 1, run.stderr
     assert len(lines) == 1 and lines[0].startswith("rekall: ") and re.search(message, lines[0]), run.stderr
     assert not run.stdout.strip()
+
+
+def test_progress_shows_no_control_character_of_what_it_names():
+    class Session:
+        shown = []
+
+        def report_progress(self, form, *arguments, force):
+            self.shown.append(form % arguments)
+
+    profile_maker.Stages(Session()).report("FETCHING http://evil/\x1b[2J\nsecond line")
+    assert Session.shown == ["Layout Expert: FETCHING http://evil/\N{REPLACEMENT CHARACTER}[2J second line"]

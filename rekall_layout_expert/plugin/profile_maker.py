@@ -6,7 +6,7 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.errors import LayoutExpertError, printable
 from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.failure import is_command_line
 from rekall_layout_expert.plugin.options import Sources
@@ -26,8 +26,8 @@ class Stages:
         self._since = time.monotonic()
 
     def report(self, message: str) -> None:
-        """Shows progress, as Rekall shows its own."""
-        self._session.report_progress("Layout Expert: %s", message, force=True)
+        """Shows progress, as Rekall shows its own. What it names may come from evidence: an address in a sources list."""
+        self._session.report_progress("Layout Expert: %s", printable(message), force=True)
 
     def say(self, message: str) -> None:
         """Says what is not a warning, on the command line, and logs it elsewhere."""
