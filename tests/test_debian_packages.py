@@ -27,7 +27,7 @@ from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.storage import dumps
 from rekall_layout_expert.pre_ast.tree import KernelTree
 from rekall_layout_expert.supply.distribution import apt_repository, headers_of
-from rekall_layout_expert.supply.distribution.apt_sources import sources_of
+from rekall_layout_expert.supply.distribution.apt_sources import proxies_of, sources_of
 from rekall_layout_expert.supply.distribution.debian import fetch_headers
 from rekall_layout_expert.supply.distribution.signatures import Keyring, verified
 from rekall_layout_expert.supply.distribution.snapshots import Archives, debian_snapshots
@@ -265,6 +265,37 @@ def test_a_mirror_that_does_not_answer_is_passed_over(bookworm, server, host, fe
         steps = []
         assert fetch(report=steps.append, stall=0.5).release == RELEASE
     assert len([step for step in steps if "VERIFIED" in step]) == 1
+
+
+@pytest.fixture
+def without_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_by_the_proxy_of_the_hosts_apt(bookworm, server, host, fetch, without_proxy, monkeypatch):
+    bookworm.publish()
+    sources(host, "deb http://archive.invalid/debian bookworm main")
+    refused(fetch, "archive.invalid/debian/dists/bookworm/InRelease cannot be reached")
+    write(host, "etc/apt/apt.conf.d/90proxy", f'Acquire::http {{ Proxy "{server.url}/"; }};')
+    assert fetch().release == RELEASE
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # the user's counts more
+    refused(fetch, "cannot be reached through the proxy")
+
+
+@pytest.mark.parametrize("text, proxies", [
+    ('Acquire::http::Proxy "http://a:3128/";', {"http": "http://a:3128/", "https": "http://a:3128/"}),
+    ('Acquire { http { Proxy "http://a"; Timeout "1"; } https { Proxy "DIRECT"; } };', {"http": "http://a"}),
+    ('ACQUIRE::HTTPS::proxy http://b;', {"https": "http://b"}),
+    ('// Acquire::http::Proxy "http://a";\n# Acquire::http::Proxy "http://a";\n/* Acquire::http::Proxy "http://a"; */', {}),
+    ('Acquire::http::Proxy "http://a";\nAcquire::http::Proxy "http://b";', {"http": "http://b", "https": "http://b"}),
+    ('Acquire::http::Proxy "socks5h://a:1";', {}), ('Acquire::http::Proxy "";', {}), ("}}}; {{", {}),
+])
+def test_the_proxies_of_apts_configuration(host, text, proxies):
+    write(host, "etc/apt/apt.conf", text)
+    write(host, "etc/apt/apt.conf.d/proxy.disabled", 'Acquire::http::Proxy "http://disabled";')
+    assert proxies_of(host) == proxies
 
 
 def test_offline_no_socket_is_opened(bookworm, fetch):

@@ -17,6 +17,7 @@ all_proxy and no_proxy mean what they do to curl.
 """
 from __future__ import annotations
 
+import copy
 import io
 import threading
 import time
@@ -53,8 +54,18 @@ class Network:
         self.offline = offline
         self.report = report or (lambda step: None)
         self.connect, self.stall, self.deadline = connect, stall, deadline
+        self._proxies: Dict[str, str] = {}
         self._pools: Dict[Optional[str], object] = {}
         self._silent: Dict[Tuple[str, str], str] = {}
+
+    def through(self, proxies: Dict[str, str]) -> Network:
+        """This network by way of proxies, {"http": URL}, as far as the environment names none for a scheme.
+
+        They are what a host is configured with elsewhere, for apt for example. The rest is shared.
+        """
+        network = copy.copy(self)
+        network._proxies = dict(proxies)
+        return network
 
     def fetch(self, url: str, limit: int, page: bool = False) -> bytes:
         """The content of a file of at most limit bytes; as download() otherwise."""
@@ -75,7 +86,7 @@ class Network:
         if self.offline:
             raise LayoutExpertError(f"{shown} was not asked for, as --offline says")
         # A proxy that is dead is as dead for the next host.
-        place = _proxy_of(parts) or f"{parts.scheme}://{_host_of(parts)}"
+        place = self._proxy_of(parts) or f"{parts.scheme}://{_host_of(parts)}"
         if place in self._silent:
             raise LayoutExpertError(f"{shown} was not asked for again: {self._silent[place]}")
         self.report(f"FETCHING {shown}")
@@ -112,7 +123,7 @@ class Network:
         """urllib3's connections, through the proxy that the environment names for an address."""
         import urllib3
 
-        proxy = _proxy_of(parts)
+        proxy = self._proxy_of(parts)
         if proxy not in self._pools:
             options = dict(maxsize=_CONNECTIONS, timeout=urllib3.Timeout(connect=self.connect, read=self.stall), retries=False)
             if proxy is None:
@@ -122,6 +133,13 @@ class Network:
                 headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
                 self._pools[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
         return self._pools[proxy]
+
+    def _proxy_of(self, parts) -> Optional[str]:
+        proxies = getproxies_environment()
+        proxy = proxies.get(parts.scheme) or proxies.get("all") or self._proxies.get(parts.scheme)
+        if not proxy or proxy_bypass_environment(_host_of(parts), proxies):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
 
 
 class Call(threading.Thread):
@@ -290,14 +308,6 @@ def _system_reason(error: BaseException) -> str:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
     return str(error)
-
-
-def _proxy_of(parts) -> Optional[str]:
-    proxies = getproxies_environment()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass_environment(_host_of(parts), proxies):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _host_of(parts) -> str:

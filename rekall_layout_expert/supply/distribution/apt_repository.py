@@ -106,7 +106,8 @@ class Repository:
         return verified(release, self.source.keyring, place, self._network.fetch(f"{place}.gpg", _RELEASE_LIMIT))
 
     def _index(self, path: str) -> List[Index]:
-        found = [Index(path + suffix, *self._files[path + suffix]) for suffix in _COMPRESSIONS if path + suffix in self._files]
+        paths = [path + suffix for suffix in _COMPRESSIONS if path + suffix in self._files]
+        found = [Index(path, *self._files[path]) for path in paths]
         return [min(found, key=lambda index: index.size)] if found else []
 
     def _fetch_index(self, index: Index) -> bytes:
@@ -156,7 +157,9 @@ def depended_on(package: Package) -> List[str]:
     """The names of the packages that one depends on; of alternatives the first."""
     from debian.deb822 import PkgRelation
 
-    return [alternatives[0]["name"] for alternatives in PkgRelation.parse_relations(package.depends)] if package.depends else []
+    if not package.depends:  # of which the library would complain
+        return []
+    return [alternatives[0]["name"] for alternatives in PkgRelation.parse_relations(package.depends)]
 
 
 def _time(text: str) -> datetime.datetime:

@@ -24,7 +24,8 @@ _LIMIT = 1 << 20
 _LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)([^#]*)")
 _OPTION = re.compile(r"([\w-]+)\+?=(\S+)")
 _NO = ("no", "false", "0", "off", "without", "disable")
-_IGNORES_DATES = re.compile(r'^(?!\s*(?://|#)).*\bCheck-Valid-Until\b"?\s+"?(?:%s)\b' % "|".join(_NO), re.M | re.I)
+# Of apt.conf: comments, which are left out, then strings, punctuation and words.
+_TOKEN = re.compile(r'//[^\n]*|^\s*#[^\n]*|/\*.*?\*/|"([^"\n]*)"|([{};])|([^\s{};"]+)', re.M | re.S)
 _KEY_BLOCK = "-----BEGIN PGP"
 
 
@@ -43,7 +44,7 @@ class Source(NamedTuple):
 
 def sources_of(root: Path = "/") -> List[Source]:
     """The sources of binary packages that the host mounted at root has enabled, each once."""
-    ignores_dates = any(_IGNORES_DATES.search(text) for _, text in _texts(root, "/etc/apt/apt.conf", "apt.conf.d/*"))
+    ignores_dates = _settings(root).get("acquire::check-valid-until", "").lower() in _NO
     trusted = None
     sources: Dict[Tuple[str, str], Source] = {}
     for uri, suite, components, fields in _entries(root):
@@ -59,10 +60,19 @@ def sources_of(root: Path = "/") -> List[Source]:
     return list(sources.values())
 
 
+def proxies_of(root: Path = "/") -> Dict[str, str]:
+    """The proxies that the host's apt uses, by scheme; https is that of http unless it says otherwise."""
+    settings = _settings(root)
+    http = settings.get("acquire::http::proxy", "")
+    proxies = {"http": http, "https": settings.get("acquire::https::proxy", http)}
+    # DIRECT is none, and socks5h is nothing that urllib3 speaks.
+    return {scheme: proxy for scheme, proxy in proxies.items() if proxy.lower().startswith(("http:", "https:"))}
+
+
 def trusted_keyring(root: Path = "/") -> Keyring:
     """The keys by which the host's apt trusts what names none of its own."""
-    return read_keyring([resolve_under(root, "/etc/apt/trusted.gpg"), *_matching(root, "/etc/apt/trusted.gpg.d", ".gpg"),
-                         *_matching(root, "/etc/apt/trusted.gpg.d", ".asc")])
+    fragments = [path for suffix in (".gpg", ".asc") for path in _matching(root, "/etc/apt/trusted.gpg.d", suffix)]
+    return read_keyring([resolve_under(root, "/etc/apt/trusted.gpg"), *fragments])
 
 
 def distribution_keyring(root: Path, name: str) -> Keyring:
@@ -87,6 +97,25 @@ def _entries(root: Path) -> Iterator[Tuple[str, str, Sequence[str], Dict[str, st
                 if match:
                     options = {name.lower(): value for name, value in _OPTION.findall(match.group(1) or "")}
                     yield match.group(2), match.group(3), match.group(4).split(), options
+
+
+def _settings(root: Path) -> Dict[str, str]:
+    """What apt.conf and apt.conf.d set, by names in lower case: {"acquire::http::proxy": "http://…"}."""
+    settings: Dict[str, str] = {}
+    for path, text in _texts(root, "apt.conf.d/*", "/etc/apt/apt.conf"):
+        if os.path.splitext(path)[1] not in ("", ".conf"):
+            continue  # switched off by its name
+        scopes: List[str] = []
+        words: List[str] = []
+        for string, mark, word in _TOKEN.findall(text):
+            if mark == "{":
+                scopes.append(words[0] if words else "")
+            elif mark == "}":
+                del scopes[-1:]
+            elif mark and len(words) > 1:
+                settings["::".join([*scopes, words[0]]).lower()] = words[1]
+            words = [] if mark else words + [string or word] if string or word else words
+    return settings
 
 
 def _paragraphs(text: str, path: str) -> Iterator[Dict[str, str]]:

@@ -19,8 +19,10 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, resolve_under
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.supply.distribution import distribution_of
-from rekall_layout_expert.supply.distribution.apt_repository import Index, Package, Repository, depended_on, fetch_package
-from rekall_layout_expert.supply.distribution.apt_sources import Source, distribution_keyring, sources_of, trusted_keyring
+from rekall_layout_expert.supply.distribution.apt_repository import (
+    Index, Package, Repository, depended_on, fetch_package)
+from rekall_layout_expert.supply.distribution.apt_sources import (
+    Source, distribution_keyring, proxies_of, sources_of, trusted_keyring)
 from rekall_layout_expert.supply.distribution.archives import deb_members, unpack
 from rekall_layout_expert.supply.distribution.snapshots import Archives, debian_snapshots, ubuntu_snapshots
 from rekall_layout_expert.supply.transfer import NotFound
@@ -35,14 +37,15 @@ _ARCHITECTURES = {
 }
 
 
-def fetch_headers(kernel: Kernel, folder: Path, network, root: Path = "/", report: Optional[Callable[[str], None]] = None,
-                  archives: Archives = Archives()) -> None:
+def fetch_headers(kernel: Kernel, folder: Path, network, root: Path = "/",
+                  report: Optional[Callable[[str], None]] = None, archives: Archives = Archives()) -> None:
     """Unpacks the headers packages of exactly this build below folder, as if they were installed there.
 
     root: the host whose sources and keyrings count. archives: what keeps superseded builds. A
     LayoutExpertError names each place looked at and why it did not do.
     """
     report = report or (lambda step: None)
+    network = network.through(proxies_of(root))
     looked_at: List[str] = []
     for sources in _places(kernel, network, root, archives, looked_at):
         for packages in _found(kernel, sources, network, report, looked_at):
@@ -77,7 +80,8 @@ def _places(kernel: Kernel, network, root: Path, archives: Archives, looked_at: 
         looked_at.append(str(error))
 
 
-def _found(kernel: Kernel, sources: List[Source], network, report, looked_at: List[str]) -> Iterator[List[List[Package]]]:
+def _found(kernel: Kernel, sources: List[Source], network, report,
+           looked_at: List[str]) -> Iterator[List[List[Package]]]:
     """The packages to unpack, of each the copies listed so far, the last first; again when further copies are found."""
     repositories: List[Repository] = []
     passed_over: Dict[Tuple[str, str], List[str]] = {}  # suites by archive and reason

@@ -107,7 +107,8 @@ def _debian_suites(kernel: Kernel, archive: str, suites_of_host: Iterable[str]) 
         known = [codename for codename in known if codename in of_host] or known
     if archive == "debian-security":
         return [f"{name}/updates" if name in _SECURITY_BELOW_CODENAME else f"{name}-security" for name in known]
-    return [f"{name}{suffix}" for name in known for suffix in ("-proposed-updates", "-backports", "")] + ["sid", "experimental"]
+    of_release = [f"{name}{suffix}" for name in known for suffix in ("-proposed-updates", "-backports", "")]
+    return [*of_release, "sid", "experimental"]
 
 
 def _version_of(kernel: Kernel, archive: str) -> str:
