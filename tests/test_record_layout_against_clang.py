@@ -134,6 +134,33 @@ def test_where_clang_and_gcc_part(target, text, clangs_size, gccs_size):
         assert compile_records(command, text + "struct s used;", target)["s"][0] == clangs_size, version
 
 
+# Elements that are smaller than their alignment lie side by side, and the array is as long as its alignment asks.
+SMALL_ELEMENTS = """typedef int t __attribute__((aligned(64)));
+struct s { char a; t b[3]; char c; };
+struct nested { char a; t b[2][3]; char c; };
+typedef t array[3];
+struct named { array a; char b; array c[2]; char d[sizeof(array)]; char e[__alignof__(array)]; };
+struct empty { char a; t b[0]; };
+"""
+
+
+@pytest.mark.parametrize("target", ["x86_64", "i386", "arm"])
+def test_arrays_of_elements_smaller_than_their_alignment(target):
+    assert layout(SMALL_ELEMENTS, target=target, compiler="clang 14.0.6")["s"][0] == 192
+    assert "s" not in layout(SMALL_ELEMENTS, target=target, compiler="clang 16.0.6")
+    for version, command in clangs_or_skip().items():
+        try:
+            true = compile_records(command, SMALL_ELEMENTS, target)
+        except CompilerRefused as error:
+            assert "isn't a multiple of its alignment" in str(error) and int(version.split()[1].split(".")[0]) >= 16
+            continue
+        ours = layout(SMALL_ELEMENTS, target=target, compiler=version)
+        for name, (size, members) in true.items():
+            assert ours[name][0] == size
+            assert {member: 8 * offset for member, (offset, _) in ours[name][1].items()} == {
+                member: place.bit_offset for member, place in members.items()}
+
+
 def macros_of(command, flags):
     """{name, with its parameters: replacement} of what clang predefines."""
     text = run([command, *flags, "-dM", "-E", "-x", "c", "-"], "")

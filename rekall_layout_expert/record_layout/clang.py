@@ -11,6 +11,7 @@ from rekall_layout_expert.parser.types import Array, Atomic, Attributed, Functio
 from rekall_layout_expert.record_layout.layouts import Layouts, Measure, PlacedField, Placement, RecordLayout
 
 _ALIGNING = ("aligned", "alignas")
+_NO_SMALL_ELEMENTS = (16,)  # from this version on an array of elements that are smaller than their alignment is an error
 _ATOMIC_WORDS = ("powerpc32", "mips", "mips32el")  # where nothing longer than a word is accessed at once
 
 
@@ -86,8 +87,11 @@ class ClangLayouts(Layouts):
 
     def _measure_array(self, type_):
         measure = super()._measure_array(type_)
-        if measure.size and measure.size % self._least(measure):
-            raise NotKnown("an array whose elements are smaller than their alignment")
+        alignment = self._least(measure)
+        if measure.size and measure.size % alignment:
+            if self.clang >= _NO_SMALL_ELEMENTS:
+                raise NotKnown("an array whose elements are smaller than their alignment")
+            measure.size = _up(measure.size, alignment)
         return measure
 
     def _measure_attributed(self, type_):
