@@ -72,6 +72,8 @@ def build_directory(series, architecture):
 class Build:
     """A kernel being configured and its headers generated, in a directory beside the source."""
 
+    variables = ()  # further ones for make
+
     def __init__(self, tree, architecture, directory):
         self.tree = Path(tree)
         self.architecture = architecture
@@ -148,7 +150,13 @@ class Build:
 
     def _make(self, *arguments):
         _run(["make", "-s", "-C", str(self.tree), "O=%s" % self.directory, "ARCH=" + self.architecture,
-              "CROSS_COMPILE=" + CROSS_COMPILE[self.architecture], *arguments], BuildFailed)
+              "CROSS_COMPILE=" + CROSS_COMPILE[self.architecture], *self.variables, *arguments], BuildFailed)
+
+
+class ClangBuild(Build):
+    """The same by the clang that is simply called so."""
+
+    variables = ("CC=clang",)
 
 
 def headers_of(tree):
