@@ -3,6 +3,8 @@
 import errno
 import gzip
 import os
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +14,11 @@ from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.package import package_version_of
 from rekall_layout_expert.pre_ast.storage import dumps, loads, write_pre_ast
 from rekall_layout_expert.pre_ast.builder import build_pre_ast
-from rekall_layout_expert.supply import find_pre_ast
+from rekall_layout_expert.supply import SOURCES, find_pre_ast
 from rekall_layout_expert.supply.header_trees import installed_trees
 from rekall_layout_expert.supply.matching import Level
 from rekall_layout_expert.supply.repository import DirectoryRepository
+from rekall_layout_expert.supply.transfer import Unreachable
 
 RELEASE, VERSION, PACKAGE = "6.1.0-20-amd64", "6.1.85", "6.1.85-1"
 KERNEL = Kernel(RELEASE, "a banner", "x86_64", VERSION, PACKAGE)
@@ -110,6 +113,127 @@ def test_a_repository_needs_no_more_than_get_and_put(find):
     find(repositories=[kept], keep=kept)
     (name, data), = kept.items()
     assert name.startswith(f"pre_ast/{RELEASE}/x86_64-") and loads(data, name).header["release"] == RELEASE
+
+
+# What others fill
+
+class Shelf(dict):
+    """A repository in memory, which counts how often it is asked."""
+
+    asked = 0
+
+    def __str__(self):
+        return "the shelf"
+
+    def get(self, name):
+        self.asked += 1
+        return dict.get(self, name)
+
+    put = dict.__setitem__
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf({PUBLISHED: dumps(build_pre_ast(lay_out_tree(tmp_path / "theirs", field="int published;")))})
+
+
+def test_what_others_publish_comes_after_this_hosts_own_and_before_installed_headers(find, shelf, repository, tmp_path):
+    pre_ast, how, _ = find(published=[shelf])
+    assert "int published" in text_of(pre_ast)
+    assert how == f"from the shelf, {PUBLISHED}: of the same release and version, {VERSION}; kept in {repository}"
+    assert stored(repository.directory) == [PUBLISHED]
+    asked = shelf.asked
+    assert find(published=[shelf])[1].startswith(f"from {repository}, {PUBLISHED}: ") and shelf.asked == asked
+
+
+def test_the_first_of_several_that_has_it_is_used_though_all_are_asked_at_once(find, shelf, tmp_path):
+    at_work = threading.Barrier(3, timeout=30)  # breaks unless three wait at it together
+
+    class Slow(Shelf):
+        def __init__(self, name, *content):
+            super().__init__(*content)
+            self.name = name
+
+        def __str__(self):
+            return self.name
+
+        def get(self, name):
+            if not self.asked:
+                at_work.wait()
+            return super().get(name)
+
+    other = Slow("other", {PUBLISHED: dumps(build_pre_ast(lay_out_tree(tmp_path / "other", field="int other;")))})
+    pre_ast, how, _ = find(published=[Slow("empty"), Slow("first", shelf), other], header_trees=[])
+    assert "int published" in text_of(pre_ast) and how.startswith("from first, ")
+
+
+def test_a_repository_that_cannot_be_reached_is_told_once(find):
+    class Dead(Shelf):
+        def get(self, name):
+            self.asked += 1
+            raise Unreachable(f"https://host/{name}", "cannot be reached: Connection refused")
+
+    dead = Dead()
+    with pytest.raises(LayoutExpertError, match=r"the shelf \(cannot be reached: Connection refused\)") as caught:
+        find(published=[dead], header_trees=[])
+    assert dead.asked == 1 and str(caught.value).count("refused") == 1
+
+
+@pytest.mark.parametrize("word, left", [("local", "from the shelf"), ("repositories", "built from the installed headers"),
+                                        ("headers", "built from the distribution's headers package")])
+def test_each_source_can_be_skipped(find, shelf, tree, word, left):
+    options = dict(published=[shelf], headers_package=lambda kernel, folder, report: [tree])
+    words = ("local", "repositories", "headers")
+    how = find(skip=words[:words.index(word) + 1], keep=None, **options)[1]
+    assert how.startswith(left)
+    with pytest.raises(LayoutExpertError, match=f"{word} \\(skipped\\)"):
+        find(skip=SOURCES, **options)
+
+
+# The distribution's package
+
+def test_the_distributions_package_is_the_last_and_leaves_nothing_but_the_pre_ast(find, repository, tmp_path):
+    folders, steps = [], []
+
+    def fetch(kernel, folder, report):
+        assert kernel == KERNEL
+        folders.append(folder)
+        report("FETCHING it")
+        return [str(lay_out_tree(Path(folder) / f"usr/src/linux-headers-{RELEASE}", field="int packaged;"))]
+
+    pre_ast, how, _ = find(header_trees=[], headers_package=fetch, progress=steps.append)
+    assert "int packaged" in text_of(pre_ast) and steps[0] == "FETCHING it"
+    assert how == (f"built from the distribution's headers package, linux-headers-{RELEASE}: of the same release and version, "
+                   f"{VERSION}; kept in {repository}")
+    assert not os.path.exists(folders[0]) and stored(repository.directory) == [PUBLISHED]
+    assert find(header_trees=[], headers_package=fetch)[1].startswith(f"from {repository}, {PUBLISHED}") and len(folders) == 1
+
+
+def test_what_the_package_holds_is_held_against_the_kernel(find, repository):
+    def fetch(kernel, folder, report):
+        return [str(lay_out_tree(Path(folder) / "usr/src/linux-headers", version="6.1.84"))]
+
+    with pytest.raises(LayoutExpertError, match="distribution's headers package, linux-headers \\(of version 6.1.84, not of"):
+        find(header_trees=[], headers_package=fetch)
+    assert stored(repository.directory) == []
+
+
+def test_a_package_that_cannot_be_had_is_told(find):
+    def fetch(kernel, folder, report):
+        raise LayoutExpertError("no archive has it", ["http://mirror (cannot be reached)"])
+
+    with pytest.raises(LayoutExpertError, match="headers package \\(no archive has it; looked at: http://mirror"):
+        find(header_trees=[], headers_package=fetch)
+
+
+def test_nothing_near_is_used_while_any_source_has_the_very_build(find, tmp_path, repository):
+    vanilla = build_pre_ast(lay_out_tree(tmp_path / "vanilla", release=None, field="int vanilla;"))
+    shelf = Shelf({PUBLISHED_FOR_RELEASE: dumps(vanilla)})
+    pre_ast, how, match = find(published=[shelf], accept=Level.UPSTREAM)
+    assert match.level is Level.EXACT and how.startswith("built from the installed headers")
+    repository.put(PUBLISHED, b"")
+    pre_ast, how, match = find(published=[shelf], header_trees=[], accept=Level.UPSTREAM)
+    assert match.level is Level.UPSTREAM and how.startswith("from the shelf") and "kept" not in how
 
 
 # What is kept is not given out for anything else
@@ -220,8 +344,7 @@ def test_nothing_anywhere_names_every_place_and_the_next_step(find, tmp_path, re
     line = str(caught.value)
     assert line.startswith(f"there is no Pre-AST for the kernel {RELEASE} (x86_64); looked at: ")
     for place in (f"{tmp_path}/absent (absent)", f"{tmp_path}/wrong (of the kernel 6.1.0-19-amd64, not of {RELEASE}, both ",
-                  f"{tmp_path} ({tmp_path} is no kernel header tree", f"{repository}, {PUBLISHED} (absent)",
-                  f"{repository}, {PUBLISHED_FOR_RELEASE} (absent)"):
+                  f"{tmp_path} ({tmp_path} is no kernel header tree", f"{repository} (no {PUBLISHED}, no {PUBLISHED_FOR_RELEASE})"):
         assert place in line
     assert f"linux-headers-{RELEASE}" in caught.value.next_step and "--pre_ast" in caught.value.next_step
 
@@ -273,7 +396,7 @@ def test_names_that_lead_out_of_it_are_refused(repository, name, tmp_path):
 
 
 def test_a_release_from_evidence_cannot_lead_out_of_it(find):
-    with pytest.raises(LayoutExpertError, match=r"repository, pre_ast/_._.._.._6.1/x86_64.past \(absent\)"):
+    with pytest.raises(LayoutExpertError, match=r"repository \(no pre_ast/_._.._.._6.1/x86_64.past\)"):
         find(Kernel("../../../6.1", version="6.1.0"), header_trees=[])
 
 

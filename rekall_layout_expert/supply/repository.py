@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, read_bounded, write_atomically
-from rekall_layout_expert.supply.transfer import Call, Network, NotFound, without_password
+from rekall_layout_expert.supply.transfer import OFFLINE, Call, Network, NotFound, Unreachable, without_password
 
 # Real ones have about 1 MB.
 _SIZE_LIMIT = 64 << 20
@@ -64,7 +64,7 @@ class WebRepository:
         return without_password(self._url)
 
     def get(self, name: str) -> Optional[bytes]:
-        """As DirectoryRepository.get()."""
+        """As DirectoryRepository.get(); Unreachable if no other name can be got either."""
         try:
             # A plus sign is quoted, for some object stores take it for a space.
             return self._network.fetch(f"{self._url}/{quote(_checked(name), safe='/:~')}", _SIZE_LIMIT)
@@ -78,13 +78,13 @@ class StoreRepository:
     def __init__(self, url: str, network: Network):
         self._url = url.rstrip("/")
         self._is_refused = network.offline and not set(_SCHEME.findall(url)) <= _WITHOUT_NETWORK
-        self._trouble: Optional[LayoutExpertError] = None
+        self._trouble: Optional[Unreachable] = None
 
     def __str__(self) -> str:
         return without_password(self._url)
 
     def get(self, name: str) -> Optional[bytes]:
-        """As DirectoryRepository.get()."""
+        """As WebRepository.get()."""
         try:
             data = self._done(self._get, _checked(name))
         except (FileNotFoundError, KeyError):  # KeyError of archives
@@ -116,7 +116,7 @@ class StoreRepository:
     def _done(self, function, *arguments):
         """Does it in bounded time; what keeps it from being done is told, and not tried again."""
         if self._is_refused:
-            raise LayoutExpertError(f"{self} was not asked, as --offline says")
+            raise Unreachable(str(self), OFFLINE)
         if self._trouble:
             raise self._trouble
         call = Call(function, *arguments)
@@ -126,12 +126,12 @@ class StoreRepository:
         except (FileNotFoundError, KeyError):
             raise
         except TimeoutError:
-            self._trouble = LayoutExpertError(f"{self} has not answered within {_PATIENCE:g} s")
+            self._trouble = Unreachable(str(self), f"has not answered within {_PATIENCE:g} s")
         except ImportError as error:
-            self._trouble = LayoutExpertError(f"{self} takes a package that is missing: {error}",
-                                              next_step="pip install fsspec, with s3fs for S3, gcsfs for GCS")
+            self._trouble = Unreachable(str(self), f"takes a package that is missing: {error}",
+                                        "pip install fsspec, with s3fs for S3, gcsfs for GCS")
         except Exception as error:  # each store's library has exceptions of its own
-            self._trouble = LayoutExpertError(f"{self} cannot be used: {error or type(error).__name__}")
+            self._trouble = Unreachable(str(self), f"cannot be used: {str(error) or type(error).__name__}")
         raise self._trouble
 
 

@@ -19,7 +19,7 @@ from rekall_layout_expert.pre_ast.tree import KernelTree
 from rekall_layout_expert.supply.header_trees import fingerprint
 from rekall_layout_expert.supply.matching import Level, Match, Origin, match_of
 from rekall_layout_expert.supply.names import folder_of, name_of
-from rekall_layout_expert.supply.transfer import Call
+from rekall_layout_expert.supply.transfer import Call, Unreachable
 from rekall_layout_expert.version import VERSION
 
 
@@ -195,15 +195,18 @@ def names_of(kernel: Kernel) -> List[str]:
 
 def _matching_in(repository, names: Iterable[str], search: Search) -> Tuple[List[Tuple[str, Found]], List[str]]:
     """What a repository has under these names, up to the first exact match; and what was passed over."""
-    found, passed_over = [], []
+    found, passed_over, absent = [], [], []
     for name in names:
         place = f"{repository}, {name}"
         try:
             data = repository.get(name)
             if data is None:
-                passed_over.append(f"{place} (absent)")
+                absent.append(name)
                 continue
             pre_ast = loads(data, place)
+        except Unreachable as error:
+            passed_over.append(f"{repository} ({error.reason})")
+            break
         except (LayoutExpertError, OSError) as error:
             passed_over.append(f"{place} ({error})")
             continue
@@ -214,6 +217,8 @@ def _matching_in(repository, names: Iterable[str], search: Search) -> Tuple[List
         found.append((name, Found(pre_ast, match, f"from {place}")))
         if match.level is Level.EXACT:
             break
+    if absent:
+        passed_over.append(f"{repository} (no {', no '.join(absent)})")
     return found, passed_over
 
 

@@ -30,6 +30,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.version import VERSION
 
 CONNECT, STALL, DEADLINE = 3.0, 10.0, 300.0  # seconds
+OFFLINE = "was not asked, as --offline says"
 _REDIRECTS = 5
 _CHUNK = 1 << 16  # bytes
 _CONNECTIONS = 8  # to one host, of threads that fetch at once
@@ -40,6 +41,17 @@ _ABSENT = (404, 410)
 
 class NotFound(LayoutExpertError):
     """The server answered that it has no such file."""
+
+
+class Unreachable(LayoutExpertError):
+    """The host does not answer, or must not be asked: nothing else of its files can be had either.
+
+    reason: why, to be read after what could not be reached.
+    """
+
+    def __init__(self, address: str, reason: str, next_step: Optional[str] = None):
+        super().__init__(f"{address} {reason}", next_step=next_step)
+        self.reason = reason
 
 
 class Network:
@@ -77,27 +89,29 @@ class Network:
         """Writes what an http or https URL names to file, and returns its size in bytes.
 
         limit: the most bytes it may have. page: whether a web page is wanted. A LayoutExpertError tells
-        what went wrong, NotFound that the server has no such file; what was written until then stays.
+        what went wrong: NotFound, that the server has no such file; Unreachable, that no other can be had
+        either. What was written until then stays.
         """
         shown = without_password(url)
         parts = _parts_of(url)
         if parts is None:
             raise LayoutExpertError(f"{shown} is no address of a file on the web")
         if self.offline:
-            raise LayoutExpertError(f"{shown} was not asked for, as --offline says")
+            raise Unreachable(shown, OFFLINE)
         # A proxy that is dead is as dead for the next host.
         place = self._proxy_of(parts) or f"{parts.scheme}://{_host_of(parts)}"
         if place in self._silent:
-            raise LayoutExpertError(f"{shown} was not asked for again: {self._silent[place]}")
+            raise Unreachable(shown, self._silent[place])
         self.report(f"FETCHING {shown}")
         transfer = _Transfer(self, url, file, limit, page)
         transfer.start()
         try:
             self._watch(transfer, shown)
         except LayoutExpertError as error:
-            if not transfer.has_answered:
-                self._silent[place] = error.what
-            raise
+            if transfer.has_answered:
+                raise
+            self._silent[place] = error.what[len(shown) + 1:]
+            raise Unreachable(shown, self._silent[place], error.next_step) from error
         finally:
             transfer.is_abandoned = True
         return transfer.received

@@ -17,6 +17,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, read_bounded, resolve_under
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.supply.header_trees import installed_trees
+from rekall_layout_expert.supply.transfer import OFFLINE
 
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 _OS_RELEASE_LIMIT = 1 << 16
@@ -48,6 +49,8 @@ def headers_of(kernel: Kernel, folder: Path, network, root: Path = "/",
     root: the host whose configuration tells where its packages are from. report: is told each step. A
     LayoutExpertError names every place looked at and why it did not do.
     """
+    if network.offline:
+        raise LayoutExpertError(OFFLINE)
     report = report or (lambda step: None)
     names = distribution_of(root)
     family = next((family for family in _FAMILIES if kernel.banner and family.kernels.search(kernel.banner)), None) or \
