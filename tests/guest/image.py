@@ -34,7 +34,7 @@ TOOLS = ("qemu-system-x86_64", "dpkg-deb", "tar", "mkfs.ext4", "cpio")
 USERLAND = ("base-files", "bash", "busybox-static", "coreutils", "dash", "findutils", "grep", "mount", "procps", "python3",
             "sed", "util-linux")
 RELEASES = {(3, 9): "bullseye", (3, 11): "bookworm", (3, 13): "trixie"}  # by their Python
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "ext4")
 ACCOUNTS = ("root:0", "daemon:1", "www-data:33", "alice:1000", "bob:1001", "nobody:65534")
 
 # Left out of the kernel's packages: types of the whole kernel, which newer headers packages carry in a vmlinux and which

@@ -5,7 +5,8 @@
         guest.dump_memory("/tmp/guest.core")
 
 The guest is emulated (no KVM is needed), its kernel is placed at random (KASLR) unless ``kaslr=False``, its disks are
-written to a snapshot that is thrown away, and it has no network. Commands go through a virtio serial port to agent.py;
+written to a snapshot that is thrown away, and it has no network but a single port of the host's, where that is asked for.
+Commands go through a virtio serial port to agent.py;
 the kernel's console is kept for the message of a guest that does not come up.
 """
 from __future__ import annotations
@@ -15,16 +16,19 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Tuple
+from typing import Optional, Tuple
 
 import kernels
 
 from . import image
 
 BOOT_SECONDS = 120
+# The guest's network: its own address, and the one at which it finds the host's port. Nobody else answers there.
+ADDRESS, FORWARDED = "10.0.2.15", "10.0.2.100"
 
 
 class GuestError(Exception):
@@ -35,16 +39,18 @@ class Guest:
     """One run of a guest: a context manager that boots it and ends it."""
 
     def __init__(self, series: str, flavour: str = "cloud-amd64", memory_mb: int = 512, cpu: str = "qemu64",
-                 kaslr: bool = True, with_environment: bool = True) -> None:
+                 kaslr: bool = True, with_environment: bool = True, forward: Optional[int] = None) -> None:
         """``series`` is a kernel series as in tests/kernels.py ("6.1"); raises kernels.Unavailable if it cannot be had.
 
         ``cpu`` is QEMU's: qemu64 has 4 levels of page tables, max has 5. Without the environment the guest is bare Debian.
+        ``forward`` is a port of the host's loopback interface, which the guest reaches as port 80 of FORWARDED.
         """
         self.system = image.system(kernels.kernel(series, flavour))
         self.disks = [self.system.disk] + ([image.environment()] if with_environment else [])
         self.memory_mb = memory_mb
         self.cpu = cpu
         self.kaslr = kaslr
+        self.forward = forward
 
     def __enter__(self) -> Guest:
         self._folder = Path(tempfile.mkdtemp(prefix="guest-"))
@@ -58,6 +64,10 @@ class Guest:
                    "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"]
         for disk in self.disks:
             command += ["-drive", f"file={disk},format=raw,if=virtio,snapshot=on"]
+        if self.forward:
+            relay = f"{sys.executable} {Path(__file__).with_name('relay.py')} {self.forward}"
+            command += ["-netdev", f"user,id=net,restrict=on,guestfwd=tcp:{FORWARDED}:80-cmd:{relay}",
+                        "-device", "virtio-net-pci,netdev=net"]
         self._messages = open(self._folder / "messages", "w+b")
         self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._messages, stderr=self._messages)
         try:
@@ -65,6 +75,9 @@ class Guest:
             self._qmp = self._connect("qmp")
             self._control("qmp_capabilities")
             self.run("true", timeout=BOOT_SECONDS)
+            if self.forward:
+                ip = "busybox ip"
+                self.check(f"{ip} link set lo up && {ip} address add {ADDRESS}/24 dev eth0 && {ip} link set eth0 up")
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -1,0 +1,71 @@
+"""A host that nobody prepared, whose headers are gone and whose only road leads to its organisation's repository."""
+import re
+
+import kernels
+import processes
+import pytest
+import web
+
+from guest.machine import FORWARDED, Guest
+from rekall_layout_expert.host.release import Kernel
+from rekall_layout_expert.pre_ast.storage import dumps
+from rekall_layout_expert.supply.repository import DirectoryRepository
+from rekall_layout_expert.supply.sources import names_of
+
+SERIES = "6.1"
+PSLIST = "rekall -f /proc/kcore pslist"
+TIMEOUT = 900  # seconds; without KVM everything takes ten times as long
+CONFIGURATION = f"pre_ast_repository: [http://{FORWARDED}/pre-asts]\n"
+SWALLOWS = "http://10.0.2.99/pre-asts"
+
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.ci]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with web.Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def guest(server):
+    try:
+        machine = Guest(SERIES, forward=server.server_port)
+    except kernels.Unavailable as reason:
+        pytest.skip(f"no guest with Linux {SERIES}: {reason}")
+    with machine:
+        machine.check("rm -r /usr/src && rm -f /lib/modules/*/build /lib/modules/*/source")
+        yield machine
+
+
+def test_the_repository_of_the_configuration_is_the_only_road(guest, server, tmp_path):
+    """First the line of who has no road at all, then the first start and the second."""
+    guest.put(CONFIGURATION.encode(), "/etc/rekallrc")
+    code, stdout, stderr = guest.run(PSLIST, TIMEOUT)
+    assert code == 1 and not stdout.strip() and len(stderr.splitlines()) == 1, stderr
+    assert re.search(rf"no Pre-AST .*http://{FORWARDED}/pre-asts \(no pre_ast/\S+.past.*headers package \(.*cannot be reached",
+                     stderr)
+
+    kernel = Kernel.from_banner(guest.get("/proc/version").decode(), "x86_64")
+    by_package, _ = names_of(kernel)
+    DirectoryRepository(tmp_path / "pre-asts").put(by_package, dumps(kernels.pre_ast(guest.system.kernel.tree)))
+    server.files = tmp_path
+    server.asked.clear()
+    for verified, asked in ((r"rekall: [4-9]\d\d structs verified against the kernel's own BTF\n\Z", ["/pre-asts/" + by_package]),
+                            (r"\Z", [])):
+        before = processes.from_ps(guest.check(processes.PS))
+        code, stdout, stderr = guest.run(PSLIST, TIMEOUT)
+        after = processes.from_ps(guest.check(processes.PS))
+        assert code == 0 and re.match(verified, stderr), stdout + stderr
+        steady = {process for process in before.values() if process == after.get(process.pid)}
+        assert len(steady) > 20 and steady <= set(processes.from_pslist(stdout).values()), stdout
+        assert [path.replace("%2B", "+") for path in server.asked] == asked
+        server.asked.clear()
+
+
+def test_a_network_that_swallows_everything_costs_seconds_and_one_line(guest):
+    """By the environment this time. What was kept is out of the way."""
+    guest.check("mv /root/.rekall_cache /root/.away; mkdir /root/.rekall_cache")
+    code, stdout, stderr = guest.run(f"LAYOUT_EXPERT_REPOSITORY={SWALLOWS} timeout 120 {PSLIST}", TIMEOUT)
+    assert code == 1 and not stdout.strip() and len(stderr.splitlines()) == 1, (code, stderr)
+    assert re.search(rf"{SWALLOWS} \((cannot be reached|has not answered)", stderr), stderr
