@@ -16,6 +16,7 @@ from rekall_layout_expert.pre_ast.storage import dumps, loads, write_pre_ast
 from rekall_layout_expert.pre_ast.builder import build_pre_ast
 from rekall_layout_expert.supply import SOURCES, find_pre_ast
 from rekall_layout_expert.supply.header_trees import installed_trees
+from rekall_layout_expert.supply.library import Library
 from rekall_layout_expert.supply.matching import Level
 from rekall_layout_expert.supply.repository import DirectoryRepository
 from rekall_layout_expert.supply.transfer import Unreachable
@@ -118,7 +119,7 @@ def test_a_repository_needs_no_more_than_get_and_put(find):
 # What others fill
 
 class Shelf(dict):
-    """A repository in memory, which counts how often it is asked."""
+    """A repository in memory, which counts what it is asked."""
 
     asked = 0
 
@@ -138,12 +139,12 @@ def shelf(tmp_path):
 
 
 def test_what_others_publish_comes_after_this_hosts_own_and_before_installed_headers(find, shelf, repository, tmp_path):
-    pre_ast, how, _ = find(published=[shelf])
+    pre_ast, how, _ = find(published=[Library(shelf)])
     assert "int published" in text_of(pre_ast)
     assert how == f"from the shelf, {PUBLISHED}: of the same release and version, {VERSION}; kept in {repository}"
     assert stored(repository.directory) == [PUBLISHED]
     asked = shelf.asked
-    assert find(published=[shelf])[1].startswith(f"from {repository}, {PUBLISHED}: ") and shelf.asked == asked
+    assert find(published=[Library(shelf)])[1].startswith(f"from {repository}, {PUBLISHED}: ") and shelf.asked == asked
 
 
 def test_the_first_of_several_that_has_it_is_used_though_all_are_asked_at_once(find, shelf, tmp_path):
@@ -163,7 +164,7 @@ def test_the_first_of_several_that_has_it_is_used_though_all_are_asked_at_once(f
             return super().get(name)
 
     other = Slow("other", {PUBLISHED: dumps(build_pre_ast(lay_out_tree(tmp_path / "other", field="int other;")))})
-    pre_ast, how, _ = find(published=[Slow("empty"), Slow("first", shelf), other], header_trees=[])
+    pre_ast, how, _ = find(published=map(Library, [Slow("empty"), Slow("first", shelf), other]), header_trees=[])
     assert "int published" in text_of(pre_ast) and how.startswith("from first, ")
 
 
@@ -175,14 +176,14 @@ def test_a_repository_that_cannot_be_reached_is_told_once(find):
 
     dead = Dead()
     with pytest.raises(LayoutExpertError, match=r"the shelf \(cannot be reached: Connection refused\)") as caught:
-        find(published=[dead], header_trees=[])
+        find(published=[Library(dead)], header_trees=[])
     assert dead.asked == 1 and str(caught.value).count("refused") == 1
 
 
 @pytest.mark.parametrize("word, left", [("local", "from the shelf"), ("repositories", "built from the installed headers"),
                                         ("headers", "built from the distribution's headers package")])
 def test_each_source_can_be_skipped(find, shelf, tree, word, left):
-    options = dict(published=[shelf], headers_package=lambda kernel, folder, report: [tree])
+    options = dict(published=[Library(shelf)], headers_package=lambda kernel, folder, report: [tree])
     words = ("local", "repositories", "headers")
     how = find(skip=words[:words.index(word) + 1], keep=None, **options)[1]
     assert how.startswith(left)
@@ -229,10 +230,10 @@ def test_a_package_that_cannot_be_had_is_told(find):
 def test_nothing_near_is_used_while_any_source_has_the_very_build(find, tmp_path, repository):
     vanilla = build_pre_ast(lay_out_tree(tmp_path / "vanilla", release=None, field="int vanilla;"))
     shelf = Shelf({PUBLISHED_FOR_RELEASE: dumps(vanilla)})
-    pre_ast, how, match = find(published=[shelf], accept=Level.UPSTREAM)
+    pre_ast, how, match = find(published=[Library(shelf)], accept=Level.UPSTREAM)
     assert match.level is Level.EXACT and how.startswith("built from the installed headers")
     repository.put(PUBLISHED, b"")
-    pre_ast, how, match = find(published=[shelf], header_trees=[], accept=Level.UPSTREAM)
+    pre_ast, how, match = find(published=[Library(shelf)], header_trees=[], accept=Level.UPSTREAM)
     assert match.level is Level.UPSTREAM and how.startswith("from the shelf") and "kept" not in how
 
 

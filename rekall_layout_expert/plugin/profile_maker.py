@@ -1,7 +1,9 @@
 """From a kernel to its profile: the Pre-AST that matches, and what Rekall needs besides."""
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import sys
 import time
 from typing import List, Optional, Tuple
@@ -82,7 +84,7 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
 
     if subject.kernel.banner:
         where = dict(header_trees=[tree]) if tree else dict(named=subject.pre_ast, repositories=repositories,
-                                                            **_over_the_network(sources, stages))
+                                                            **over_the_network(sources, repositories, stages))
         return find_pre_ast(subject.kernel, subject.config.architecture, progress=stages.report, skip=sources.skip,
                             keep=repositories[-1] if repositories else None, accept=Level.named(sources.accept), **where)
     # Of a kernel that only its files tell of nobody knows the release that others would have to match.
@@ -94,12 +96,33 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
                             next_step="name its Pre-AST with --pre_ast, or its headers with --build")
 
 
-def _over_the_network(sources: Sources, stages: Stages) -> dict:
+def over_the_network(sources: Sources, repositories: List[DirectoryRepository], stages: Stages) -> dict:
     """The sources that others fill, as find_pre_ast() takes them."""
     from rekall_layout_expert.supply.distribution import headers_of
+    from rekall_layout_expert.supply.library import Library
+    from rekall_layout_expert.supply.library.signatures import read_keys
     from rekall_layout_expert.supply.repository import repository_at
     from rekall_layout_expert.supply.transfer import Network
 
     network = Network(sources.offline, stages.report)
-    return dict(published=[repository_at(place, network) for place in sources.repositories],
+    keys = read_keys(sources.keys) if sources.keys else ()
+
+    def library_at(place: str) -> Library:
+        return Library(repository_at(place, network), keys, _memory_of(place, repositories) if keys else None,
+                       report=stages.report)
+
+    return dict(published=[library_at(place) for place in sources.repositories],
                 headers_package=lambda kernel, folder, report: headers_of(kernel, folder, network, report=report))
+
+
+def _memory_of(place: str, repositories: List[DirectoryRepository]) -> Optional[str]:
+    """The file in which is kept what was seen of a library, so that it cannot go back in time; None without a place for it."""
+    if not repositories:
+        return None
+    folder = os.path.join(repositories[-1].directory, "pre_ast")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return None
+    digest = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()
+    return os.path.join(folder, f"serials-{digest[:16]}.json")

@@ -42,7 +42,7 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
     """The Pre-AST of a kernel, as (PreAst, one line on where it is from, how well it matches).
 
     kernel: what is known of it, or its release alone. named: the user's file; nothing else is looked at then.
-    repositories: objects with get(name) -> bytes | None, this host's. published: the same, others'.
+    repositories: objects with get(name) -> bytes | None, this host's. published: libraries of others (library.Library).
     header_trees: folders; by default where this host has them installed. headers_package: fetches the
     distribution's, as sources.HeadersPackage wants it. keep: an object with put(name, data), for what
     was not there at once; if it cannot be kept it is used all the same, and the line says so.

@@ -14,9 +14,9 @@ from rekall_layout_expert.files import Path
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.builder import build_pre_ast
 from rekall_layout_expert.pre_ast.model import PreAst
-from rekall_layout_expert.pre_ast.storage import loads
 from rekall_layout_expert.pre_ast.tree import KernelTree
 from rekall_layout_expert.supply.header_trees import fingerprint
+from rekall_layout_expert.supply.library import Library
 from rekall_layout_expert.supply.matching import Level, Match, Origin, match_of
 from rekall_layout_expert.supply.names import folder_of, name_of
 from rekall_layout_expert.supply.transfer import Call, Unreachable
@@ -52,11 +52,11 @@ class Published:
 
     word = "repositories"
 
-    def __init__(self, repositories: Iterable):
-        self._repositories = list(repositories)
+    def __init__(self, libraries: Iterable[Library]):
+        self._libraries = list(libraries)
 
     def candidates(self, search: Search) -> Iterator[Found]:
-        calls = [Call(_matching_in, repository, names_of(search.kernel), search) for repository in self._repositories]
+        calls = [Call(_matching_in, library, names_of(search.kernel), search) for library in self._libraries]
         for call in calls:
             call.start()
         for call in calls:
@@ -72,11 +72,11 @@ class Kept:
     word = "local"
 
     def __init__(self, repositories: Iterable, trees: HeaderTrees):
-        self._repositories, self._trees = list(repositories), trees
+        self._libraries, self._trees = [Library(repository) for repository in repositories], trees
 
     def candidates(self, search: Search) -> Iterator[Found]:
-        for repository in self._repositories:
-            found, passed_over = _matching_in(repository, self._names(search), search)
+        for library in self._libraries:
+            found, passed_over = _matching_in(library, self._names(search), search)
             search.looked_at.extend(passed_over)
             for _, each in found:
                 yield each
@@ -193,33 +193,56 @@ def names_of(kernel: Kernel) -> List[str]:
     return [name_of(kernel.release, kernel.architecture, package) for package in packages]
 
 
-def _matching_in(repository, names: Iterable[str], search: Search) -> Tuple[List[Tuple[str, Found]], List[str]]:
-    """What a repository has under these names, up to the first exact match; and what was passed over."""
-    found, passed_over, absent = [], [], []
-    for name in names:
-        place = f"{repository}, {name}"
+def _matching_in(library: Library, names: Iterable[str], search: Search) -> Tuple[List[Tuple[str, Found]], List[str]]:
+    """What a library has under these names, up to the first exact match; and what was passed over.
+
+    If none matches exactly, its index is looked through, too: for what flavours of a build share, and what is near.
+    """
+    found: List[Tuple[str, Found]] = []
+    passed_over: List[str] = []
+    absent: List[str] = []
+
+    def is_exact(name: str) -> bool:
+        place = f"{library}, {name}"
         try:
-            data = repository.get(name)
-            if data is None:
-                absent.append(name)
-                continue
-            pre_ast = loads(data, place)
-        except Unreachable as error:
-            passed_over.append(f"{repository} ({error.reason})")
-            break
+            pre_ast = library.pre_ast(name)
+        except Unreachable:
+            raise
         except (LayoutExpertError, OSError) as error:
             passed_over.append(f"{place} ({error})")
-            continue
+            return False
+        if pre_ast is None:
+            absent.append(name)
+            return False
         match = match_of(search.kernel, Origin.of(pre_ast))
         if not match.is_within(search.accept):
             passed_over.append(f"{place} ({match.why_not_used()})")
-            continue
+            return False
         found.append((name, Found(pre_ast, match, f"from {place}")))
-        if match.level is Level.EXACT:
-            break
+        return match.level is Level.EXACT
+
+    try:
+        if not any(map(is_exact, names)):
+            tried = {name for name, _ in found}.union(absent)
+            any(is_exact(name) for name in _listed(library, search) if name not in tried)
+    except Unreachable as error:
+        passed_over.append(f"{library} ({error.reason})")
+    except (LayoutExpertError, OSError) as error:
+        passed_over.append(f"{library}, its index ({error})")
     if absent:
-        passed_over.append(f"{repository} (no {', no '.join(absent)})")
+        passed_over.append(f"{library} (no {', no '.join(absent)})")
     return found, passed_over
+
+
+def _listed(library: Library, search: Search) -> List[str]:
+    """The names of what a library's index says to match well enough, at most one of each level, the nearest first."""
+    nearest: Dict[Level, str] = {}
+    for name, entry in sorted(library.index().items()):
+        origin = Origin(*map(entry.get, ("arch", "release", "version", "package_version", "common")))
+        match = match_of(search.kernel, origin)
+        if match.is_within(search.accept):
+            nearest.setdefault(match.level, name)
+    return [name for _, name in sorted(nearest.items())]
 
 
 def _built(tree: Path, search: Search) -> Optional[PreAst]:
