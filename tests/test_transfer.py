@@ -41,7 +41,7 @@ def serve():
 @pytest.fixture
 def network():
     """As the users', with little patience."""
-    return Network(connect=0.5, stall=0.6, deadline=2)
+    return Network(connect=0.5, stall=0.6, deadline=2, resolve=0.6)
 
 
 def refused(network, url, limit=LIMIT, **options):
@@ -248,8 +248,16 @@ def test_a_host_that_swallows_everything(network, black_hole):
 def test_a_resolver_that_does_not_answer(network, monkeypatch):
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60))
-    assert "has not answered within 0.6 s" in refused(network, "http://repository.invalid/f")
+    reason = "cannot be reached: no resolver told the address of its host within 0.6 s"
+    assert reason in refused(network, "http://repository.invalid/f")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("asked again"))
+    assert reason in refused(network, "http://another.invalid/f")
     over.set()
+
+
+def test_without_a_resolver_addresses_are_still_asked(serve, network):
+    network.resolver_is_silent.set()
+    assert network.fetch(serve({"/f": b"content"}).url + "/f", LIMIT) == b"content"
 
 
 def test_a_name_that_nobody_knows(network, monkeypatch):

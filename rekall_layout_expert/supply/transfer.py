@@ -4,11 +4,12 @@ urllib3 does the talking, in a thread of its own that is left behind when it tak
 the resolver nor a server that sends its header lines one byte at a time can be given a deadline. So
 nothing here takes longer than it says, whatever the other side does:
 
+  the name of a host       RESOLVE seconds, which is time for a second resolver when the first is dead
   a connection             CONNECT seconds for each address of the host
   the first, the next byte STALL seconds, with names and redirects
   the whole file           DEADLINE seconds
 
-A host that did not answer is not asked a second time by the same Network. What arrives is not to be
+A host that did not answer, and a resolver, is not asked a second time by the same Network. What arrives is not to be
 believed: whoever asked holds it against a digest or a signature. That a web page arrived instead of a
 file, as from the login of a hotel, is told here, since no digest says so.
 
@@ -19,6 +20,8 @@ from __future__ import annotations
 
 import copy
 import io
+import ipaddress
+import socket
 import threading
 import time
 from http.client import HTTPException
@@ -29,7 +32,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.version import VERSION
 
-CONNECT, STALL, DEADLINE = 3.0, 10.0, 300.0  # seconds
+RESOLVE, CONNECT, STALL, DEADLINE = 6.0, 3.0, 10.0, 300.0  # seconds
 OFFLINE = "was not asked, as --offline says"
 _REDIRECTS = 5
 _CHUNK = 1 << 16  # bytes
@@ -62,10 +65,12 @@ class Network:
     """
 
     def __init__(self, offline: bool = False, report: Optional[Callable[[str], None]] = None,
-                 connect: float = CONNECT, stall: float = STALL, deadline: float = DEADLINE):
+                 connect: float = CONNECT, stall: float = STALL, deadline: float = DEADLINE,
+                 resolve: float = RESOLVE):
         self.offline = offline
         self.report = report or (lambda step: None)
-        self.connect, self.stall, self.deadline = connect, stall, deadline
+        self.connect, self.stall, self.deadline, self.resolve = connect, stall, deadline, resolve
+        self.resolver_is_silent = threading.Event()
         self._proxies: Dict[str, str] = {}
         self._pools: Dict[Optional[str], object] = {}
         self._silent: Dict[Tuple[str, str], str] = {}
@@ -99,7 +104,7 @@ class Network:
         if self.offline:
             raise Unreachable(shown, OFFLINE)
         # A proxy that is dead is as dead for the next host.
-        place = self._proxy_of(parts) or f"{parts.scheme}://{_host_of(parts)}"
+        place = self.proxy_of(parts) or f"{parts.scheme}://{_host_of(parts)}"
         if place in self._silent:
             raise Unreachable(shown, self._silent[place])
         self.report(f"FETCHING {shown}")
@@ -120,11 +125,14 @@ class Network:
         """Waits for a transfer as long as it deserves, and raises what ended it."""
         start = last = time.monotonic()
         received = 0
-        while not transfer.done.wait(min(_TICK, self.stall)):
+        while not transfer.done.wait(min(_TICK, self.stall, self.resolve)):
             now = time.monotonic()
             if transfer.received != received:
                 received, last = transfer.received, now
                 self.report(f"FETCHING {shown}: {_megabytes(received, transfer.size)}")
+            if transfer.is_resolving and now - start > self.resolve:
+                self.resolver_is_silent.set()
+                raise LayoutExpertError(f"{shown} {_no_resolver(self)}")
             if now - last > self.stall:
                 silence = f"has sent nothing for {self.stall:g} s, after {received} bytes" if transfer.has_answered else \
                     f"has not answered within {self.stall:g} s"
@@ -137,7 +145,7 @@ class Network:
         """urllib3's connections, through the proxy that the environment names for an address."""
         import urllib3
 
-        proxy = self._proxy_of(parts)
+        proxy = self.proxy_of(parts)
         if proxy not in self._pools:
             options = dict(maxsize=_CONNECTIONS, timeout=urllib3.Timeout(connect=self.connect, read=self.stall), retries=False)
             if proxy is None:
@@ -148,7 +156,8 @@ class Network:
                 self._pools[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
         return self._pools[proxy]
 
-    def _proxy_of(self, parts) -> Optional[str]:
+    def proxy_of(self, parts) -> Optional[str]:
+        """The URL of the proxy for an address; None if its host is asked directly."""
         proxies = getproxies_environment()
         proxy = proxies.get(parts.scheme) or proxies.get("all") or self._proxies.get(parts.scheme)
         if not proxy or proxy_bypass_environment(_host_of(parts), proxies):
@@ -193,7 +202,7 @@ class _Transfer(Call):
         self._network, self._url, self._file, self._limit, self._page = network, url, file, limit, page
         self.received = 0
         self.size: Optional[int] = None
-        self.has_answered = self.is_abandoned = False
+        self.has_answered = self.is_abandoned = self.is_resolving = False
 
     def _run(self) -> None:
         try:
@@ -222,6 +231,7 @@ class _Transfer(Call):
             if user and (parts.scheme, _host_of(parts)) == (first.scheme, _host_of(first)):
                 import urllib3
                 headers.update(urllib3.make_headers(basic_auth=user))
+            self._resolve(parts)
             response = self._network.pool_for(parts).request(
                 "GET", urlunsplit(parts._replace(netloc=_host_of(parts))), headers=headers, redirect=False,
                 preload_content=False, decode_content=False)
@@ -233,6 +243,16 @@ class _Transfer(Call):
             response.close()
             url = self._redirected(url, target)
         raise LayoutExpertError(f"{without_password(self._url)} is redirected more than {_REDIRECTS} times")
+
+    def _resolve(self, parts) -> None:
+        """Asks for the address of a host before urllib3 does, to know what it is that takes long."""
+        if self._network.proxy_of(parts) or _is_address(parts.hostname):
+            return
+        if self._network.resolver_is_silent.is_set():
+            raise LayoutExpertError(f"{without_password(self._url)} {_no_resolver(self._network)}")
+        self.is_resolving = True
+        socket.getaddrinfo(parts.hostname, None, type=socket.SOCK_STREAM)
+        self.is_resolving = False
 
     def _redirected(self, url: str, target: str) -> str:
         try:
@@ -301,7 +321,7 @@ def _reason(error: Exception, network: Network) -> str:
 
     if isinstance(error, exceptions.ProxyError):
         return f"cannot be reached through the proxy: {_system_reason(error.original_error)}"
-    if isinstance(error, exceptions.NameResolutionError):
+    if isinstance(error, (socket.gaierror, exceptions.NameResolutionError)):
         return f"cannot be reached: the name of its host is not known ({_system_reason(error)})"
     if isinstance(error, exceptions.NewConnectionError):  # before its base class
         return f"cannot be reached: {_system_reason(error)}"
@@ -312,6 +332,18 @@ def _reason(error: Exception, network: Network) -> str:
     if isinstance(error, exceptions.SSLError):
         return f"is not trusted: {_system_reason(error)}"
     return f"broke off: {_system_reason(error)}"
+
+
+def _no_resolver(network: Network) -> str:
+    return f"cannot be reached: no resolver told the address of its host within {network.resolve:g} s"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+        return True
+    except ValueError:
+        return False
 
 
 def _system_reason(error: BaseException) -> str:
