@@ -34,7 +34,7 @@ _ENTRY_LIMIT = 1 << 20
 _PACKAGE_LIMIT = 256 << 20
 _SIGNATURE_LIMIT = 1 << 16
 _MIRRORS = 3
-_INCLUDES = 8  # how deep files of configuration may include each other
+_INCLUDES = 3  # how deep files of configuration may include each other
 _RELEASE = re.compile(r"(\d[^-]*(?:-[a-z]+\d+)?)-(\d+(?:\.\d+)?)(?:-([a-z]\w*))?\Z")
 _FILE_NAME = re.compile(r"[\w+@][\w.+@~:-]*\Z", re.ASCII)
 _ARCHITECTURES = {"arm64": "aarch64", "arm": "armv7h", "i386": "i686", "riscv": "riscv64"}
@@ -131,7 +131,7 @@ def _checked(members: Iterator[Member], name: str, version: str, place: str) -> 
                 raise LayoutExpertError(f"{place} is the package {fields.get('pkgname')} {fields.get('pkgver')}, "
                                         f"not {name} {version}")
             is_right = True
-        elif not member.path.startswith("."):
+        elif "/" in member.path or not member.path.startswith("."):
             if not is_right:
                 raise LayoutExpertError(f"{place} does not say which package it is")
             yield member
@@ -159,7 +159,7 @@ def _repositories(root: Path, architecture: str, looked_at: List[str]) -> Dict[s
     """{name: [URL of a mirror]} of pacman's configuration, in its order."""
     repositories: Dict[str, List[str]] = {}
     section = ""
-    for key, value in _settings(root, _CONFIGURATION, looked_at):
+    for key, value in _settings(root, resolve_under(root, _CONFIGURATION), looked_at):
         if key.startswith("["):
             section = key[1:-1]
         elif key == "Server" and section not in ("", "options"):
@@ -168,17 +168,21 @@ def _repositories(root: Path, architecture: str, looked_at: List[str]) -> Dict[s
     return repositories
 
 
-def _settings(root: Path, path: str, looked_at: List[str], depth: int = 0) -> Iterator[Tuple[str, str]]:
-    """(key, value) of each line, and ("[section]", "") of each section, of a file and of those that it includes."""
+def _settings(root: Path, path: str, looked_at: List[str], read: Tuple[str, ...] = ()) -> Iterator[Tuple[str, str]]:
+    """(key, value) of each line, and ("[section]", "") of each section, of a file and of those that it includes.
+
+    path: where it lies for us. read: the files that include it.
+    """
     try:
-        text = read_bounded(resolve_under(root, path), _CONFIGURATION_LIMIT).decode("utf-8", "replace")
+        text = read_bounded(path, _CONFIGURATION_LIMIT).decode("utf-8", "replace")
     except LayoutExpertError as error:
         looked_at.append(str(error))
         return
     for line in text.splitlines():
         key, _, value = (part.strip() for part in line.partition("="))
-        if key == "Include" and depth < _INCLUDES:
+        if key == "Include":
             for included in files_under(value, root):
-                yield from _settings(root, included, looked_at, depth + 1)
+                if included not in read and len(read) < _INCLUDES:
+                    yield from _settings(root, included, looked_at, (*read, path))
         elif key and not key.startswith("#"):
             yield key, value
