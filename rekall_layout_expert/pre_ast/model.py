@@ -38,7 +38,9 @@ class PreAst:
         self.header = header
         self.files = files
         self.digest = digest
-        self.found = {}  # {search path: what an #include means there}, for those who look it up again and again
+        # For those who ask again and again, under this config or another one:
+        self.found = {}  # {search path: what an #include means there}
+        self.answers = {}  # to conditions (see `preprocessor.conditions`)
         self._checked = set()
 
     def program(self, path):

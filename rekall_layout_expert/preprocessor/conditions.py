@@ -2,6 +2,10 @@ r"""#if: preprocessing conditions (C11 6.10.1), with GCC's __has_ operators.
 
 A condition is expanded with the macro table as it stands, identifiers that are left count as 0, and the arithmetic is
 that of intmax_t and uintmax_t: a data model whose int has 64 bits.
+
+To expand one takes longer than anything else in a walk, and headers ask the same things again and again, under one config
+and under many.  So an answer is kept with all that it depended on: every name that its expansion met, and what each stood
+for.  It holds where they stand for the same.
 """
 
 from rekall_layout_expert.c_integers import Arithmetic, ExpressionReader, NotConstant, matching
@@ -15,13 +19,14 @@ class Conditions:
     """Answers the conditions of one translation unit.
 
     table: its MacroTable; compiler: answers has_attribute, has_builtin and has_feature; find: tells whether a header
-    that __has_include names exists, as find(kind, spelled) -> bool.  Attribute: assertions, {predicate: its answers}.
+    that __has_include names exists, as find(kind, spelled) -> bool; answers: those found so far, {text: (value, {name:
+    definition | None})}, perhaps by other units.  Attribute: assertions, {predicate: its answers}.
     """
 
-    def __init__(self, table, compiler, find):
+    def __init__(self, table, compiler, find, answers):
         self.table = table
         self.assertions = compiler.assertions()
-        self._tokens = {}
+        self._answers = answers
         self._inside = False
         self._skipping = False  # in an operand of ?: that is not evaluated
         table.define_builtin("defined", self._defined)
@@ -46,21 +51,41 @@ class Conditions:
 
     def value(self, text):
         """The value of a preprocessing expression, an int."""
-        tokens = self._tokens.get(text)
-        if tokens is None:
-            tokens = self._tokens[text] = tokenize(text)
+        known = self._answers.get(text)
+        if known is not None and self._holds_still(known[1]):
+            return known[0]
+        tokens = tokenize(text)
         inside, self._inside = self._inside, True
+        met, self.table.met = self.table.met, [tokens]
         try:
             expanded = self.table.expand([(tokens, None, 0, None)])
             tree = ExpressionReader([token for token in expanded if not token.isspace()]).read()
             self._skipping = False
-            return self._fold(tree)[0]
+            value = self._fold(tree)[0]
+            self._keep(text, value)
+            return value
         except NotConstant as error:
             raise LayoutExpertError("#if %s: %s" % (text, error)) from None
         except RecursionError:
             raise LayoutExpertError("#if %.60s ...: the expression is nested too deeply" % text) from None
         finally:
             self._inside = inside
+            self.table.met = met
+
+    def _keep(self, text, value):
+        met = set().union(*self.table.met)
+        met.discard("defined")
+        # What the other operators say depends on more than macros.
+        if self.table.builtins.keys().isdisjoint(met):
+            current = self.table.current
+            self._answers[text] = value, {name: current.get(name) for name in met if is_identifier(name)}
+
+    def _holds_still(self, definitions):
+        current = self.table.current
+        for name, definition in definitions.items():
+            if current.get(name) != definition:
+                return False
+        return self.table.builtins.keys().isdisjoint(definitions)
 
     def _is_operator(self, name):
         return name in self.table.builtins and name != "defined"

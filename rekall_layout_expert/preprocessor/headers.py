@@ -18,13 +18,15 @@ _SIZE_LIMIT = 64 << 20
 class Headers:
     """Files by path, each as a program (see `pre_ast.program`).
 
-    search_path: directories, in order; holds_pragmas: some text may hold _Pragma without being marked EAGER.
+    search_path: directories, in order; holds_pragmas: some text may hold _Pragma without being marked EAGER; answers: what
+    is known of the conditions in them (see `conditions`).
     """
 
     holds_pragmas = False
 
     def __init__(self, search_path):
         self.search_path = tuple(search_path)
+        self.answers = {}
 
     def exists(self, path):
         """Whether there is a file of that path."""

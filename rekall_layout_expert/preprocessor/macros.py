@@ -137,7 +137,8 @@ class Macro:
 class MacroTable:
     """Every macro of a translation unit, with its history.
 
-    spelling: keep white space (for printing); types need none.
+    spelling: keep white space (for printing); types need none.  Attribute: met, None, or a list to which expansion adds
+    every token list that it reads.
     """
 
     def __init__(self, spelling=False):
@@ -153,6 +154,7 @@ class MacroTable:
         self._disabled = set()
         self._when = NOW
         self._tokens_left = 0
+        self.met = None
 
     def define(self, name, parameters, body):
         """#define: `parameters` is None for an object-like macro."""
@@ -340,6 +342,8 @@ class Reader:
         self.stack.append((self.tokens, self.position, self.macro))
         self.tokens, self.position, self.macro = tokens, 0, macro
         table = self.table
+        if table.met is not None:
+            table.met.append(tokens)
         table._disabled.add(macro.name)
         table._tokens_left -= len(tokens)
         if table._tokens_left < 0:
@@ -487,6 +491,8 @@ class Reader:
 
     def _expand_argument(self, tokens, place):
         table = self.table
+        if table.met is not None:
+            table.met.append(tokens)
         if table.history.keys().isdisjoint(tokens):
             return tokens
         return table.reader(table, [(tokens, table._when, place, None)], self).run([])

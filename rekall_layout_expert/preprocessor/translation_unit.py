@@ -86,7 +86,7 @@ class TranslationUnit:
     def __init__(self, headers, compiler, root, defines=None, forced=(), unknown=()):
         self.headers = headers
         self.macros = self.macro_table(self.keeps_spelling)
-        self.conditions = Conditions(self.macros, compiler, self._header_exists)
+        self.conditions = Conditions(self.macros, compiler, self._header_exists, headers.answers)
         self.declarations = []
         self.paths = []  # of the files entered, in order, each once
         self._seen = set()

@@ -44,6 +44,7 @@ class KernelHeaders(Headers):
     def __init__(self, pre_ast, config, bounds):
         platforms = pre_ast.header.get("platforms", ())
         super().__init__(pre_ast.header["search_path"] + [path for path, symbols in platforms if has(symbols, config.values)])
+        self.answers = pre_ast.answers
         self._found = pre_ast.found.setdefault(self.search_path, {})
         self._pre_ast = pre_ast
         self._generated = dict.fromkeys(pre_ast.header["generated"])
