@@ -202,3 +202,9 @@ def test_a_malformed_invocation_is_an_error(text, reason):
 def test_arguments_nested_too_deeply_are_an_error_and_never_a_crash():
     with pytest.raises(LayoutExpertError, match="nested too deeply"):
         preprocess("#define f(x) x\n" + "f(" * 5000 + ")" * 5000)
+
+
+def test_a_file_that_is_imported_is_read_once(tmp_path):
+    (tmp_path / "a.h").write_text("a")
+    for text in ('#import "a.h"\n#import "a.h"\n#include "a.h"\n', '#include "a.h"\n#import "a.h"\n'):
+        assert preprocess(text, include_paths=[tmp_path]).split() == ["a"]

@@ -49,12 +49,12 @@ def generated_program(path, config, bounds, release, features=None):
 
 
 def _defines(macros):
-    return [[DEFINE, *_split(name), body] for name, body in macros.items()]
+    return [[DEFINE, name, None, body] if name[-1] != ")" else _with_parameters(name, body) for name, body in macros.items()]
 
 
-def _split(name):
-    name, parenthesis, parameters = name.partition("(")
-    return name, parameters.rstrip(")").split(",") if parenthesis else None
+def _with_parameters(name, body):
+    name, _, parameters = name.partition("(")
+    return [DEFINE, name, parameters.rstrip(")").split(","), body]
 
 
 def _frequency(text):

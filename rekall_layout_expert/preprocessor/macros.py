@@ -29,6 +29,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 _MOST_TOKENS = 1000000
 _MOST_TOKENS_PRINTED = 10000000  # what a text without a kernel's manners takes
 NOW = None  # the moment after everything seen so far
+_NEVER = float("inf")
 _PASTE = ("##", "%:%:")
 _STRINGIFY = ("#", "%:")
 _NEVER_REPLACED = (Painted, Pragma)
@@ -147,7 +148,8 @@ class MacroTable:
         self.most_tokens = _MOST_TOKENS_PRINTED if spelling else _MOST_TOKENS
         self.moment = 0
         self.current = {}
-        self.history = {}
+        self.since = {}  # {name: the moment of its first definition}
+        self._past = {}  # {name: [(moment, definition | None)]} of those that did not stay with it
         self.builtins = {}
         self._pushed = {}
         self._macros = {}
@@ -171,11 +173,13 @@ class MacroTable:
 
         Most macros are never used: a Macro is made of a definition when it is first looked up.
         """
-        past = self.history.get(name)
-        if past is None:
-            self.history[name] = [(self.moment, definition)]
-        else:
-            past.append((self.moment, definition))
+        since = self.since.setdefault(name, self.moment)
+        if since is _NEVER:
+            self.since[name] = self.moment
+        elif name in self._past:
+            self._past[name].append((self.moment, definition))
+        elif name in self.current:
+            self._past[name] = [(since, self.current[name]), (self.moment, definition)]
         self.current[name] = definition
 
     def _macro(self, definition):
@@ -189,7 +193,7 @@ class MacroTable:
     def define_builtin(self, name, function):
         """A name that the preprocessor itself answers: function(reader) -> tokens."""
         self.builtins[name] = function
-        self.history.setdefault(name, [])
+        self.since.setdefault(name, _NEVER)
 
     def push(self, name):
         """#pragma push_macro."""
@@ -210,13 +214,11 @@ class MacroTable:
         """The macro of that name at that moment, or None."""
         if moment is NOW:
             return self._macro(self.current.get(name))
-        past = self.history.get(name)
-        if not past:
-            return None
-        if len(past) == 1:
-            return self._macro(past[0][1]) if past[0][0] < moment else None
-        index = bisect_left(past, moment, key=_moment) if _BISECT_HAS_KEY else bisect_left([e[0] for e in past], moment)
-        return self._macro(past[index - 1][1]) if index else None
+        past = self._past.get(name)
+        if past is not None:
+            index = bisect_left(past, (moment,))
+            return self._macro(past[index - 1][1]) if index else None
+        return self._macro(self.current[name]) if self.since.get(name, _NEVER) < moment else None
 
     def reads_as_it_stands(self):
         """Whether the text being expanded sees each change of the table at once."""
@@ -224,7 +226,8 @@ class MacroTable:
 
     def definitions(self, name):
         """Every macro that name ever was."""
-        return [self._macro(definition) for _, definition in self.history.get(name, ()) if definition is not None]
+        past = self._past.get(name, ((None, self.current.get(name)),))
+        return [self._macro(definition) for _, definition in past if definition is not None]
 
     def expand(self, segments):
         """Expands a run of text.
@@ -233,7 +236,7 @@ class MacroTable:
         in a directive.  Returns the tokens.
         Raises LayoutExpertError for an invocation that is malformed.
         """
-        if all(self.history.keys().isdisjoint(tokens) for tokens, *_ in segments):
+        if all(self.since.keys().isdisjoint(tokens) for tokens, *_ in segments):
             return [token for tokens, *_ in segments for token in tokens]
         return self._expanded(segments, [])
 
@@ -258,17 +261,6 @@ class MacroTable:
             self._when, self._disabled = previous, disabled
 
 
-def _moment(entry):
-    return entry[0]
-
-
-_BISECT_HAS_KEY = True
-try:
-    bisect_left([], 0, key=_moment)
-except TypeError:  # Python 3.9
-    _BISECT_HAS_KEY = False
-
-
 class Reader:
     """The stack of token lists that are being read; the bottom one is the text itself."""
 
@@ -288,7 +280,7 @@ class Reader:
     def run(self, out):
         """Reads everything, replaces the macros and appends to `out`, which is returned."""
         table = self.table
-        history = table.history
+        since = table.since
         disabled = table._disabled
         append = out.append
         while True:
@@ -297,7 +289,7 @@ class Reader:
             while position < end:
                 token = tokens[position]
                 position += 1
-                if token in history and token.__class__ not in _NEVER_REPLACED:
+                if token in since and token.__class__ not in _NEVER_REPLACED:
                     break
                 append(token)
             else:
@@ -493,7 +485,7 @@ class Reader:
         table = self.table
         if table.met is not None:
             table.met.append(tokens)
-        if table.history.keys().isdisjoint(tokens):
+        if table.since.keys().isdisjoint(tokens):
             return tokens
         return table.reader(table, [(tokens, table._when, place, None)], self).run([])
 

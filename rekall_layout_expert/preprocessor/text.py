@@ -46,7 +46,8 @@ class PrintedUnit(TranslationUnit):
     def _segments(self, paths):
         """The text, piece by piece as `MacroTable.expand` takes it; None at the end of a file, which ends all invocations."""
         for path in paths:
-            self._enter(path, -1)
+            if not self._is_over(path):
+                self._enter(path, -1)
             while self._open:
                 items, is_file = self._open[-1]
                 for item in items:
@@ -91,9 +92,7 @@ class PrintedUnit(TranslationUnit):
         return False
 
     def _enter(self, path, place):
-        program = self._opened(path, place)
-        if program is not None:
-            self._open.append((iter(program), True))
+        self._open.append((iter(self._opened(path, place)), True))
 
     def _holds(self, condition):
         self._checked(self.macros.read(condition[1:]))

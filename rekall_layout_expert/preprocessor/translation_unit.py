@@ -47,14 +47,14 @@ class Declaration:
 
     __slots__ = ("pieces", "pack", "path", "line", "names", "opaque", "eager", "tokens")
 
-    def __init__(self, pack, path, line):
+    def __init__(self, pack, path, line, names):
         self.pieces = []
         self.eager = False
         self.tokens = None
         self.pack = pack
         self.path = path
         self.line = line
-        self.names = []
+        self.names = names
         self.opaque = False
 
 
@@ -127,7 +127,8 @@ class TranslationUnit:
     def _walk(self, paths):
         try:
             for path in paths:
-                self._enter(path, -1)
+                if not self._is_over(path):
+                    self._enter(path, -1)
         except RecursionError:
             raise LayoutExpertError("%s: conditionals are nested too deeply" % self._stack[-1].path) from None
         self._flush()
@@ -142,15 +143,15 @@ class TranslationUnit:
         )
 
     def _enter(self, path, place):
-        program = self._opened(path, place)
-        if program is not None:
-            self._run(program)
-            self._stack.pop()
+        self._run(self._opened(path, place))
+        self._stack.pop()
+
+    def _is_over(self, path):
+        """Whether a file would not say anything any more."""
+        return path in self._once or self._guards.get(path) in self.macros.current
 
     def _opened(self, path, place):
-        """The program of a file that is entered, or None if it would not say anything."""
-        if path in self._once or self._guards.get(path) in self.macros.current:
-            return None
+        """The program of a file that is entered."""
         if len(self._stack) >= _MOST_NESTED_INCLUDES:
             raise LayoutExpertError("%s: #include nested too deeply" % path)
         if path not in self._seen:
@@ -163,13 +164,19 @@ class TranslationUnit:
 
     def _run(self, program):
         macros = self.macros
+        current, since = macros.current, macros.since
         for item in program:
             kind = item[0]
-            if kind == TEXT:
-                self._add_text(item)
-            elif kind == DEFINE:
+            if kind == DEFINE:
                 macros.moment += 1
-                macros.record(item[1], item)
+                name = item[1]
+                if name in since:
+                    macros.record(name, item)
+                else:  # as record() has it, and most are
+                    since[name] = macros.moment
+                    current[name] = item
+            elif kind == TEXT:
+                self._add_text(item)
             elif kind == IF:
                 for condition, body in item[1]:
                     if not condition or self._holds(condition):
@@ -214,15 +221,18 @@ class TranslationUnit:
             if expanded is not None:
                 text, moment = expanded, _NO_MACROS
         if declaration is None:
-            declaration = self._pending = Declaration(self._pack, file.path, line)
+            declaration = self._pending = Declaration(self._pack, file.path, line, names)
             for pragma in self._lasting.values():
                 self._note_pragma(pragma)
+        elif names:
+            declaration.names = declaration.names + names
         declaration.pieces.append((text, moment, line + file.added_lines, file))
-        if names:
-            declaration.names += names
-        if flags & OPAQUE:
-            declaration.opaque = True
-        if flags & EAGER or self.headers.holds_pragmas:
+        if flags != ENDS:
+            if flags & OPAQUE:
+                declaration.opaque = True
+            if flags & EAGER:
+                declaration.eager = True
+        if self.headers.holds_pragmas:
             declaration.eager = True
         self._depth += delta
         if flags & ENDS and self._depth <= 0:
@@ -244,7 +254,7 @@ class TranslationUnit:
             self._enter(*found)
 
     def _find(self, kind, spelled):
-        """(path, place) of the file that an #include means; None for one that is not to be included again."""
+        """(path, place) of the file that an #include means; None for one that has nothing to say (again)."""
         if not kind:
             kind, spelled = self._computed_include(spelled)
         including = self._stack[-1]
@@ -253,6 +263,8 @@ class TranslationUnit:
         found = self.headers.find(kind, spelled, including.path, including.place)
         if found is None:
             raise missing(spelled, including.path, self.headers.search_path)
+        if self._is_over(found[0]):
+            return None
         if kind.startswith("import"):
             self._once.add(found[0])
             if found[0] in self._seen:

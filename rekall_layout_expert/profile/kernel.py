@@ -41,7 +41,7 @@ _FEATURES = (
 class KernelHeaders(Headers):
     """The headers of a Pre-AST, with the generated ones made for a config."""
 
-    def __init__(self, pre_ast, config, bounds):
+    def __init__(self, pre_ast, config):
         platforms = pre_ast.header.get("platforms", ())
         super().__init__(pre_ast.header["search_path"] + [path for path, symbols in platforms if has(symbols, config.values)])
         self.answers = pre_ast.answers
@@ -49,7 +49,14 @@ class KernelHeaders(Headers):
         self._pre_ast = pre_ast
         self._generated = dict.fromkeys(pre_ast.header["generated"])
         self._config = config
+        self._bounds = {}
+
+    def take_bounds(self, bounds):
+        """Makes bounds.h, which was empty so far: {symbol: value}."""
         self._bounds = bounds
+        for path in self._generated:
+            if path.endswith("/bounds.h"):
+                self._generated[path] = None
 
     def find(self, kind, spelled, including, place=-1):
         key = (kind, spelled, including.rpartition("/")[0] if kind == '"' else place if "next" in kind else None)
@@ -103,8 +110,9 @@ class Kernel:
         self._abi = find_abi(self.compiler.target, self.compiler.version if self.compiler.name == "clang" else None)
         self._abi.arithmetic.char_unsigned |= self._options["char_unsigned"]
         self._unknown = list(pre_ast.header["unknown"])
-        self._bounds = self._bounds_values()
-        self.unit = self._walk(ROOT, self._bounds, unit)
+        self._headers = KernelHeaders(pre_ast, config)
+        self._headers.take_bounds(self._bounds_values())
+        self.unit = self._walk(ROOT, unit)
 
     def read_types(self):
         """Makes `scope` and `layouts`."""
@@ -123,7 +131,7 @@ class Kernel:
         if symbols and self.config.values[symbols[-1]] == "m":
             defines["MODULE"] = "1"
         try:
-            return self._types(self._walk(path, self._bounds, defines=defines))
+            return self._types(self._walk(path, defines=defines))
         except LayoutExpertError as error:
             raise NotKnown(str(error)) from None
 
@@ -135,11 +143,10 @@ class Kernel:
             layouts.packs_chars = None
         return scope, layouts
 
-    def _walk(self, root, bounds, unit=None, defines=()):
-        headers = KernelHeaders(self.pre_ast, self.config, bounds)
+    def _walk(self, root, unit=None, defines=()):
         defines = dict(self._defines(), **dict(defines))
         return (unit or self.translation_unit)(
-            headers, self.compiler, root, defines, self.pre_ast.header["forced"], self._unknown
+            self._headers, self.compiler, root, defines, self.pre_ast.header["forced"], self._unknown
         )
 
     def _compiler(self, found, assumed):
@@ -197,7 +204,7 @@ class Kernel:
         """{symbol: value} of bounds.h.  Raises LayoutExpertError: a value that is missing would count as 0 in #if."""
         if not self.pre_ast.files.get(BOUNDS):
             return {}
-        unit = self._walk(BOUNDS, {})
+        unit = self._walk(BOUNDS)
         scope, layouts = self._types(unit)
         bounds = {}
         for declaration in unit.declarations:

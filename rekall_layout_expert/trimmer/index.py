@@ -27,7 +27,7 @@ class DeclarationIndex:
         self._words = {}
         self._all_words = None
         self._macros = {}
-        history = unit.macros.history
+        macros = unit.macros.since
         for declaration in unit.declarations:
             for name in declaration.names:
                 known = by_name.get(name)
@@ -35,7 +35,7 @@ class DeclarationIndex:
                     by_name[name] = [declaration]
                 else:
                     known.append(declaration)
-                if name.lstrip(".") in history and self._is_renamed(name.lstrip("."), declaration.pieces[0][1]):
+                if name.lstrip(".") in macros and self._is_renamed(name.lstrip("."), declaration.pieces[0][1]):
                     declaration.opaque = True
             declaration.opaque |= all_opaque
             if declaration.opaque:
@@ -108,7 +108,9 @@ class DeclarationIndex:
         """The declarations in whose unexpanded text a word stands; a slow look-up for the rare typeof(object)."""
         pattern = re.compile(r"\b%s\b" % re.escape(word))
         return [
-            each for each in self._unit.declarations if any(pattern.search(text) for text, *_ in each.pieces)
+            each
+            for each in self._unit.declarations
+            if any(word in piece[0] and pattern.search(piece[0]) for piece in each.pieces)
         ]
 
 
