@@ -5,6 +5,7 @@ import io
 import lzma
 import os
 import re
+import ssl
 import struct
 import tracemalloc
 
@@ -168,6 +169,27 @@ class TestTheHostsRepositories:
         with web.Server({path: signed}) as server:
             monkeypatch.setattr(yum, "_BUILD_SYSTEMS", {"fedora": server.url + "/packages"})
             assert fetched(tmp_path, host(tmp_path, key, "baseurl=%s/gone" % server.url))
+
+    def test_rhel_s_servers_ask_for_the_host_s_certificate(self, tmp_path, repository, key):
+        pki = tmp_path / "host/etc/pki"
+        pki.mkdir(parents=True)
+        certificate(pki / "server", "127.0.0.1")
+        certificate(pki / "client", "entitlement")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(str(pki / "server.pem"), str(pki / "server-key.pem"))
+        context.load_verify_locations(str(pki / "client.pem"))
+        context.verify_mode = ssl.CERT_REQUIRED
+        server = web.Server(files=tmp_path / "mirror")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        address = "baseurl=%s/fedora/39/x86_64\nsslcacert=/etc/pki/server.pem\n" % server.url.replace("http:", "https:")
+        with server:
+            with pytest.raises(LayoutExpertError, match="repomd.xml"):
+                fetched(tmp_path, host(tmp_path, key, address))
+            with pytest.raises(LayoutExpertError, match="repomd.xml"):
+                fetched(tmp_path, host(tmp_path, key, address + "sslclientcert=/etc/pki/client.pem\nsslclientkey=/gone"))
+            assert not server.asked
+            assert fetched(tmp_path, host(
+                tmp_path, key, address + "sslclientcert=/etc/pki/client.pem\nsslclientkey=/etc/pki/client-key.pem"))
 
     def test_every_place_is_named_where_there_is_no_such_build(self, tmp_path, repository, key):
         kernel = KERNEL._replace(release="6.1.85-201.fc39.x86_64", banner=None)
@@ -406,6 +428,13 @@ class TestReleases:
             assert not list(yum._archives("rocky", parts, keyring(key)))
         finally:
             yum._ARCHIVES = kept
+
+
+def certificate(path, name):
+    """A certificate that is its own authority, PATH.pem and PATH-key.pem."""
+    distributions.needs("openssl")
+    distributions.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + name,
+                      "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path) + "-key.pem", "-out", str(path) + ".pem")
 
 
 def keyring(key):

@@ -25,7 +25,7 @@ import socket
 import threading
 import time
 from http.client import HTTPException
-from typing import BinaryIO, Callable, Dict, Optional, Tuple
+from typing import BinaryIO, Callable, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
@@ -57,6 +57,17 @@ class Unreachable(LayoutExpertError):
         self.reason = reason
 
 
+class Credentials(NamedTuple):
+    """Files of TLS: the certificate that a client shows, its key, and whom the server's certificate has to be from.
+
+    What is empty is not shown; authorities: empty for those of the system.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+
+
 class Network:
     """Downloads for one run of the program; threads may share it.
 
@@ -72,6 +83,7 @@ class Network:
         self.connect, self.stall, self.deadline, self.resolve = connect, stall, deadline, resolve
         self.resolver_is_silent = threading.Event()
         self._proxies: Dict[str, str] = {}
+        self._credentials = Credentials()
         self._pools: Dict[Optional[str], object] = {}
         self._silent: Dict[Tuple[str, str], str] = {}
 
@@ -82,6 +94,12 @@ class Network:
         """
         network = copy.copy(self)
         network._proxies = dict(proxies)
+        return network
+
+    def showing(self, credentials: Credentials) -> Network:
+        """This network for servers that ask for a certificate of the client, as RHEL's do. The rest is shared."""
+        network = copy.copy(self)
+        network._credentials, network._pools = credentials, {}
         return network
 
     def fetch(self, url: str, limit: int, page: bool = False) -> bytes:
@@ -148,6 +166,9 @@ class Network:
         proxy = self.proxy_of(parts)
         if proxy not in self._pools:
             options = dict(maxsize=_CONNECTIONS, timeout=urllib3.Timeout(connect=self.connect, read=self.stall), retries=False)
+            names = dict(cert_file=self._credentials.certificate, key_file=self._credentials.key,
+                         ca_certs=self._credentials.authorities)
+            options.update((name, path) for name, path in names.items() if path)
             if proxy is None:
                 self._pools[proxy] = urllib3.PoolManager(**options)
             else:

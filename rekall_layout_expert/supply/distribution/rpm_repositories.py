@@ -23,6 +23,7 @@ from rekall_layout_expert.supply.distribution.repomd import (
     Index, Package, check_digest, packages, read_metalink, read_repomd)
 from rekall_layout_expert.supply.distribution.rpm import Rpm
 from rekall_layout_expert.supply.distribution.signatures import Keyring, read_keyring
+from rekall_layout_expert.supply.transfer import Credentials
 
 PACKAGE_LIMIT = 256 << 20
 _LIST_LIMIT = 1 << 20
@@ -36,7 +37,7 @@ class Repository(NamedTuple):
     """A repository, the variables of its URLs filled in.
 
     bases: where it is, or those of its mirrors that are known. metalink, mirrorlist: a list of more.
-    must_be_signed: whether its index has to be.
+    must_be_signed: whether its index has to be. credentials: to be shown to its servers.
     """
 
     name: str
@@ -45,6 +46,11 @@ class Repository(NamedTuple):
     metalink: str = ""
     mirrorlist: str = ""
     must_be_signed: bool = False
+    credentials: Optional[Credentials] = None
+
+    def network(self, network):
+        """The network to ask it by."""
+        return network.showing(self.credentials) if self.credentials else network
 
 
 def configured(places: Iterable[str], root: Path, variables: Dict[str, str], keys: Keyring,
@@ -98,7 +104,8 @@ def find_packages(repositories: Iterable[Repository], names: Pattern, belongs: C
         indexes = list(pool.map(lambda repository: _index(repository, network, looked_at), repositories))
     for index, repository in sorted(filter(None, indexes), key=lambda found: found[0].size):
         try:
-            found = [(package, index, repository) for package in packages(network, index, names, folder) if belongs(package)]
+            found = [(package, index, repository) for package in
+                     packages(repository.network(network), index, names, folder) if belongs(package)]
         except LayoutExpertError as error:
             looked_at.append(str(error))
             continue
@@ -117,7 +124,7 @@ def unpack_package(package: Package, index: Index, repository: Repository, folde
     for url in urls:
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
-                network.download(url, file, package.size or PACKAGE_LIMIT)
+                repository.network(network).download(url, file, package.size or PACKAGE_LIMIT)
                 check_digest(file, package.digest, url)
                 unpack_rpm(file, url, str(package), repository.keyring, folder, report)
             return
@@ -139,8 +146,11 @@ def _repository(name: str, fields: Dict[str, str], root: Path, keys: Keyring) ->
     own = [resolve_under(root, urlsplit(url).path) for url in _words(fields.get("gpgkey", "")) if url.startswith("file:")]
     keyring = read_keyring(own)
     bases = tuple(base.rstrip("/") + "/" for base in _words(fields.get("baseurl", "")))
+    credentials = Credentials(*(resolve_under(root, fields[key]) if fields.get(key) else ""
+                                for key in ("sslclientcert", "sslclientkey", "sslcacert")))
     return Repository(name, bases, keyring if keyring.data else keys, fields.get("metalink", ""),
-                      fields.get("mirrorlist", ""), _is_true(fields.get("repo_gpgcheck", "0")))
+                      fields.get("mirrorlist", ""), _is_true(fields.get("repo_gpgcheck", "0")),
+                      credentials if any(credentials) else None)
 
 
 def _trouble(fields: Dict[str, str]) -> str:
@@ -159,6 +169,7 @@ def _trouble(fields: Dict[str, str]) -> str:
 def _index(repository: Repository, network, looked_at: List[str]) -> Optional[Tuple[Index, Repository]]:
     """The index of the first mirror that has a good one."""
     bases, digests = repository.bases, ()
+    network = repository.network(network)
     try:
         if repository.metalink:
             metalink = read_metalink(network.fetch(repository.metalink, _LIST_LIMIT), repository.metalink)
