@@ -437,8 +437,8 @@ def test_compressed_files_beside_an_image_are_found(tmp_path):
     (tmp_path / "i.config").write_bytes(b"")
     (tmp_path / "i.pre_ast").mkdir()
     image = str(tmp_path / "i")
-    assert Named(None, None, None).or_beside(image) == (f"{image}.config", f"{image}.System.map.gz", None)
-    assert Named("c", None, "p").or_beside(image) == ("c", f"{image}.System.map.gz", "p")
+    assert Named(None, None, None).or_beside(image) == (f"{image}.config", f"{image}.System.map.gz", None, None)
+    assert Named("c", None, "p").or_beside(image) == ("c", f"{image}.System.map.gz", "p", None)
 
 
 def test_closed_kcore_says_what_to_do(home, monkeypatch, tmp_path):
@@ -536,7 +536,7 @@ def test_plugin_that_fails_says_so_in_one_line(home, tmp_path, arguments, messag
 
 def test_help_teaches_every_argument(home):
     run = rekall_command("layout_expert", "--help")
-    for argument in ("--pre_ast", "--config_file_path", "--system", "--output", "--build", "--structs", "--explain",
+    for argument in ("--collect", "--from", "--pre_ast", "--config_file_path", "--system", "--output", "--build", "--structs", "--explain",
                      "--randstruct_seed"):
         assert argument in run.stdout.split("Plugin layout_expert options")[1]
 

@@ -12,7 +12,7 @@ from test_plugin_detection import TASKS, home, image, made, open_image, stored, 
 
 from rekall_layout_expert.host.btf import find_btf
 from rekall_layout_expert.plugin import kernel_btf
-from rekall_layout_expert.verification.btf import PTR
+from rekall_layout_expert.verification.btf import FWD, PTR
 
 TEXT, PLACE = 0x2200000, 0x300000
 INTEGERS = {"int": 4, "unsigned int": 4, "long long": 8, "unsigned long long": 8, "char": 1}
@@ -26,7 +26,7 @@ def section_of(structs):
         if target == "Array":
             return types.array(number_of(arguments["target"]), arguments["count"])
         if target == "Pointer":
-            return types.add(PTR)
+            return types.add(PTR, value=types.add(FWD, arguments["target"]) if arguments["target"] in structs else 0)
         if target in structs and target not in numbers:
             members = [(name, number_of(*type_), 8 * offset) for name, (offset, type_) in structs[target][1].items()]
             numbers[target] = types.record(target, structs[target][0], members)
@@ -96,7 +96,7 @@ def test_agreement_is_only_logged_where_rekall_is_a_library(carrying, made, caps
 def test_profile_that_was_verified_is_not_verified_again(carrying, made, monkeypatch):  # noqa: F811
     image, count = carrying(RIGHT), []  # noqa: F811
     verify = kernel_btf.verify_by_btf
-    monkeypatch.setattr(kernel_btf, "verify_by_btf", lambda *args: count.append(1) or verify(*args))
+    monkeypatch.setattr(kernel_btf, "verify_by_btf", lambda *args, **kwargs: count.append(1) or verify(*args, **kwargs))
     for _ in range(3):
         assert tasks(open_image(image)) == TASKS
     assert len(count) == len(made) == 1

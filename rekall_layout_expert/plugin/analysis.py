@@ -5,7 +5,7 @@ the session, and nothing is stored, before the memory has confirmed it.
 """
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import List, Mapping, Optional
 
 from rekall import cache, obj
 
@@ -17,6 +17,7 @@ from rekall_layout_expert.plugin.options import Named, Sources
 from rekall_layout_expert.plugin.profile_maker import Stages, make
 from rekall_layout_expert.plugin.repositories import load_profile, local_repositories, store_profile
 from rekall_layout_expert.plugin.subject import Subject, kernel_in_image, running_kernel
+from rekall_layout_expert.supply.matching import Level
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
 # Without these there is no list of processes, and nothing to tell a right profile by.
@@ -41,9 +42,10 @@ def profile_of(detection, subject: Subject, stages: Stages) -> obj.Profile:
     repositories = local_repositories(session)
     name = subject.profile_name()
     stored = load_profile(session, repositories, name)
-    if stored is not None and _is_of_named_pre_ast(stored, subject):
+    sources = Sources.in_options(session)
+    if stored is not None and _is_of_named_pre_ast(stored, subject) and _is_accepted(stored, sources):
         try:
-            if kernel_btf.is_verified(stored, _btf(session, stored, subject)):
+            if kernel_btf.is_verified(stored, _btf(session, subject, stored["$CONSTANTS"])):
                 profile = _verified(detection, stored, name, subject)
                 stages.done("stored profile", name, "verified")
                 kernel_btf.tell(session, stored, stages)
@@ -51,7 +53,8 @@ def profile_of(detection, subject: Subject, stages: Stages) -> obj.Profile:
         except Exception as error:  # Nonsense in a stored profile makes Rekall fail in any way.
             _forget(session)
             session.logging.warning("Layout Expert: %s is made again: %s", name, printable(str(error)))
-    data = make(subject, repositories, stages, sources=Sources.in_options(session))
+    data = make(subject, repositories, stages, sources=sources,
+                read_btf=lambda: _btf(session, subject, subject.symbols.addresses))
     return register(detection, subject, data, repositories, stages)
 
 
@@ -59,7 +62,7 @@ def register(detection, subject: Subject, data: dict, repositories: List[Directo
              stages: Stages) -> obj.Profile:
     """Verifies a profile against BTF and memory, gives it to the session and stores it for the next start."""
     name = subject.profile_name()
-    kernel_btf.verify(detection.session, data, _btf(detection.session, data, subject), stages)
+    kernel_btf.verify(detection.session, data, _btf(detection.session, subject, data["$CONSTANTS"]), stages, has_memory=True)
     profile = _verified(detection, data, name, subject)
     stages.done("verified", name, "against memory")
     kernel_btf.tell(detection.session, data, stages)
@@ -68,8 +71,8 @@ def register(detection, subject: Subject, data: dict, repositories: List[Directo
     return profile
 
 
-def _btf(session, data: dict, subject: Subject) -> Optional[bytes]:
-    return kernel_btf.read_btf(session.physical_address_space, subject.location, data["$CONSTANTS"])
+def _btf(session, subject: Subject, addresses: Mapping[str, int]) -> Optional[bytes]:
+    return kernel_btf.read_btf(session.physical_address_space, subject, addresses)
 
 
 def _verified(detection, data: dict, name: str, subject: Subject) -> obj.Profile:
@@ -111,6 +114,14 @@ def _is_of_named_pre_ast(stored: dict, subject: Subject) -> bool:
         return True
     from rekall_layout_expert import read_pre_ast
     return stored["$METADATA"].get("pre_ast_digest") == read_pre_ast(subject.pre_ast).digest
+
+
+def _is_accepted(stored: dict, sources: Sources) -> bool:
+    """Whether the user accepts as little as was accepted when a stored profile was made."""
+    match = kernel_btf.inexact_match(stored)
+    is_of_btf = stored["$METADATA"].get("types_from") == "btf"
+    return not (is_of_btf and "btf" in sources.skip) and (
+        not match or Level.named(match["level"]) <= Level.named(sources.accept))
 
 
 def _keep_in_memory(session) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Mapping, Optional
 
 from rekall_layout_expert.errors import LayoutExpertError, printable
-from rekall_layout_expert.host.btf import find_btf
-from rekall_layout_expert.plugin.address_spaces import is_running_kernel
-from rekall_layout_expert.plugin.kernel_location import Location
 from rekall_layout_expert.plugin.profile_maker import Stages
+from rekall_layout_expert.plugin.subject import Subject
 from rekall_layout_expert.verification.btf import SIZE_LIMIT, digest_of
 from rekall_layout_expert.verification.verify import verify_by_btf
 
@@ -20,14 +18,16 @@ _HEADER_SIZE = 24
 _MOST_NAMES = 10
 
 
-def read_btf(memory, location: Location, addresses: Mapping[str, int]) -> Optional[bytes]:
-    """The kernel's .BTF section; None if it has none, or the image lacks it.
+def read_btf(memory, subject: Subject, addresses: Mapping[str, int]) -> Optional[bytes]:
+    """The kernel's .BTF section; None if it has none, or neither its host nor its memory shows it.
 
-    memory: Rekall's physical address space. addresses: link-time addresses by name.
+    memory: Rekall's physical address space, or None. addresses: link-time addresses by name.
     """
-    section = find_btf() if is_running_kernel(memory) else None
+    section = subject.shown_btf()
+    location = subject.location
     start, stop, text = (addresses.get(name) for name in ("__start_BTF", "__stop_BTF", "_text"))
-    if section or location.text is None or None in (start, stop, text) or not 0 < stop - start <= SIZE_LIMIT:
+    if section or not (memory and location) or location.text is None or None in (start, stop, text) \
+            or not 0 < stop - start <= SIZE_LIMIT:
         return section
     place, end = location.text + start - text, location.text + stop - text
     if not _holds(memory, place, end):
@@ -38,25 +38,56 @@ def read_btf(memory, location: Location, addresses: Mapping[str, int]) -> Option
 
 
 def is_verified(data: dict, section: Optional[bytes]) -> bool:
-    """Whether a stored profile has been held against this BTF, or there is none to hold it against."""
-    return section is None or (data["$METADATA"].get("verified") or {}).get("btf_digest") == digest_of(section)
+    """Whether a stored profile has been held against this BTF, or is made of it, or there is none to hold it against."""
+    metadata = data["$METADATA"]
+    digests = (metadata.get("verified") or {}).get("btf_digest"), metadata.get("btf_digest")
+    return section is None or digest_of(section) in digests
 
 
-def verify(session, data: dict, section: Optional[bytes], stages: Stages) -> None:
-    """Takes out of a profile what BTF contradicts. A BTF that is damaged is noted, and the profile stays as it is."""
+def verify(session, data: dict, section: Optional[bytes], stages: Stages, has_memory: bool) -> None:
+    """Takes out of a profile what BTF contradicts. A BTF that is damaged is noted, and the profile stays as it is.
+
+    What was made with a Pre-AST that is not of the kernel's very build keeps only what BTF confirms. Where there is no BTF
+    that does, memory must, which is held against every profile; without memory it is refused with a LayoutExpertError.
+    """
+    metadata = data["$METADATA"]
+    if metadata.get("types_from") == "btf":
+        return
+    match = inexact_match(data)
     if section is None:
         session.logging.debug("Layout Expert: the kernel shows no BTF to hold the profile against")
-        return
-    try:
-        verify_by_btf(data, section)
-    except LayoutExpertError as error:
-        data["$METADATA"]["verified"] = {"btf_digest": digest_of(section), "problem": printable(str(error))}
-    stages.done("btf", _outcome(data["$METADATA"]["verified"]), f"digest {digest_of(section)[:16]}")
+    else:
+        try:
+            verify_by_btf(data, section, only_verified=bool(match))
+        except LayoutExpertError as error:
+            metadata["verified"] = {"btf_digest": digest_of(section), "problem": printable(str(error))}
+        stages.done("btf", _outcome(metadata["verified"]), f"digest {digest_of(section)[:16]}")
+    if match:
+        is_confirmed = section is not None and "problem" not in metadata["verified"]
+        if not is_confirmed and not has_memory:
+            raise LayoutExpertError(f"the Pre-AST is not exact ({match['why']}), and nothing can verify the profile: there is "
+                                    "no BTF of the kernel, and its memory is not held against what is only written to a file",
+                                    next_step="analyse the memory itself (-f /proc/kcore or an image, without --output), or "
+                                    "give the Pre-AST of the kernel's own headers")
+        match["verified_by"] = "btf" if is_confirmed else "memory"
+
+
+def inexact_match(data: dict) -> Optional[dict]:
+    """How a profile's Pre-AST matches the kernel, if it is not of its very build."""
+    match = data["$METADATA"].get("match")
+    return match if match and match["level"] != "exact" else None
 
 
 def tell(session, data: dict, stages: Stages) -> None:
     """Tells the user, in one line, what came of it: what went wrong at every start, and the rest at the first."""
-    verified = data["$METADATA"].get("verified")
+    verified, match = data["$METADATA"].get("verified"), inexact_match(data)
+    if data["$METADATA"].get("types_from") == "btf":
+        stages.say("there is no Pre-AST of this kernel's headers: the types are those of its own BTF, and --explain has no "
+                   "headers and conditions to show (where it was looked for: rekall layout_expert --pre_ast_skip btf)")
+    if match:
+        by = "only what the kernel's own BTF confirms is used" if match["verified_by"] == "btf" else \
+            "no BTF confirms it: memory was read by it without a contradiction, and what it was not read for may be wrong"
+        session.logging.warning("Layout Expert: the Pre-AST is not exact (%s): %s; %s", match["level"], match["why"], by)
     if not verified:
         return
     if "problem" in verified or verified["refused"]:

@@ -24,6 +24,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
       rekall -f IMAGE --config_file_path CONFIG --system SYSTEM_MAP layout_expert
       rekall layout_expert --config_file_path CONFIG --system SYSTEM_MAP --pre_ast PRE_AST --output PROFILE.json
       rekall layout_expert --explain task_struct.comm
+      rekall layout_expert --collect HOST.zip          (on the host; elsewhere: rekall -f IMAGE --from HOST.zip pslist)
     """
 
     name = "layout_expert"
@@ -45,6 +46,9 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
              "the header and line, the conditions and macros that put it there."),
         dict(name="structs", default="rekall", help="Which structs: `rekall` (those that its plugins read, and what "
              "they need), `all`, or names separated by commas."),
+        dict(name="collect", help="Make no profile: write to this ZIP file what is needed to analyse an image of this host on "
+             "another machine: configuration, symbols, what the kernel says of itself and, if they are here, BTF and Pre-AST."),
+        dict(name="from", help="Take all that from a file that --collect wrote."),
         *SOURCE_OPTIONS,
     ]
 
@@ -97,34 +101,40 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
 
     def _run(self, stages) -> None:
         from rekall_layout_expert.files import write_atomically
-        from rekall_layout_expert.host.btf import find_btf
         from rekall_layout_expert.plugin import analysis, kernel_btf
+        from rekall_layout_expert.plugin.collecting import collect
         from rekall_layout_expert.plugin.profile_maker import make
         from rekall_layout_expert.plugin.repositories import local_repositories, store_profile
-        from rekall_layout_expert.plugin.subject import named_kernel, running_kernel
+        from rekall_layout_expert.plugin.subject import collected_kernel, named_kernel, running_kernel
 
+        if self.plugin_args.collect:
+            collect(self.session, self._memory(), self._named(), self.plugin_args.collect,
+                    Sources.in_options(self.session, self.plugin_args), stages)
+            return
         structs = self.plugin_args.structs
         if not self._output and structs not in ("rekall", "all"):
             raise LayoutExpertError("a profile of chosen structs would not do for Rekall's plugins and is not stored",
                                     next_step="write it to a file with --output")
         named = self._named()
         memory = self._memory()
-        is_of_files = not memory and self._output and named.config_file_path and named.system
+        is_of_files = not memory and not named.collected and self._output and named.config_file_path and named.system
         if memory:
             named = named.or_beside(str(self.session.GetParameter("filename")))
             subject = analysis.subject_in(self.session, memory, named, stages)
         else:
-            subject = named_kernel(named) if is_of_files else running_kernel(named, with_location=False)
+            subject = named_kernel(named) if is_of_files else collected_kernel(named) if named.collected else \
+                running_kernel(named, with_location=False)
             stages.done("kernel", subject.kernel.release, subject.config.source)
         repositories = local_repositories(self.session)
         data = make(subject, repositories, stages, structs, self.plugin_args.build, self.plugin_args.randstruct_seed,
-                    Sources.in_options(self.session, self.plugin_args))
+                    Sources.in_options(self.session, self.plugin_args),
+                    lambda: kernel_btf.read_btf(memory, subject, subject.symbols.addresses))
         if memory and not self._output:
             analysis.register(LayoutExpertDetection(session=self.session), subject, data, repositories, stages)
             return
         if not is_of_files:
-            section = kernel_btf.read_btf(memory, subject.location, data["$CONSTANTS"]) if memory else find_btf()
-            kernel_btf.verify(self.session, data, section, stages)
+            section = kernel_btf.read_btf(memory, subject, data["$CONSTANTS"])
+            kernel_btf.verify(self.session, data, section, stages, has_memory=False)
             kernel_btf.tell(self.session, data, stages)
         if self._output:
             write_atomically(self._output, json.dumps(data, sort_keys=True).encode("ascii"))
@@ -148,8 +158,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
 
     def _named(self) -> Named:
         """The files that the user named, as the plugin's options or as Rekall's."""
-        options = Named.in_options(self.session)
-        return Named(*(getattr(self.plugin_args, name) or option for name, option in options._asdict().items()))
+        return Named.in_options(self.session, self.plugin_args)
 
     def _memory(self):
         """Rekall's physical address space of the image or of /proc/kcore; None if -f was not given."""

@@ -15,6 +15,7 @@ _FILES = (
     ("system", "The kernel's System.map or a copy of its /proc/kallsyms, read as root. "
                "Beside an image: IMAGE.kallsyms or IMAGE.System.map."),
     ("pre_ast", "The Pre-AST of the kernel's version. Beside an image: IMAGE.pre_ast."),
+    ("from", "What `layout_expert --collect` took of the host: it has all of these."),
 )
 # Not of Rekall's type for several texts, which takes the name of the plugin that follows for one more.
 SOURCE_OPTIONS = (
@@ -23,7 +24,8 @@ SOURCE_OPTIONS = (
     dict(name="pre_ast_keys", help="The file with the public keys by which those repositories have to be signed. Also by the "
          "variable LAYOUT_EXPERT_KEYS."),
     dict(name="pre_ast_skip", help="Where not to look for a Pre-AST, with commas in between: local (Rekall's own repositories), "
-         "repositories, headers (installed ones), distribution (its headers package)."),
+         "repositories, headers (installed ones), distribution (its headers package); and btf, the types of the kernel's own "
+         "BTF, which are taken where there is no Pre-AST."),
     dict(name="offline", type="Boolean", default=False, help="Ask nobody over the network for a Pre-AST."),
     dict(name="accept", help="How near a Pre-AST has to be to the kernel: exact (the default), distribution (another build of "
          "the same version), upstream (the same version without the distribution's patches)."),
@@ -44,15 +46,17 @@ class Named(NamedTuple):
     config_file_path: Optional[str]
     system: Optional[str]
     pre_ast: Optional[str]
+    collected: Optional[str] = None
 
     @classmethod
-    def in_options(cls, session) -> Named:
+    def in_options(cls, session, arguments=None) -> Named:
+        """As the options of a plugin say, or else Rekall's."""
         # Rekall's answer for an option that was not given is an object of its own, and false.
-        return cls(*(session.GetParameter(name) or None for name, _ in _FILES))
+        return cls(*(getattr(arguments, name, None) or session.GetParameter(name) or None for name, _ in _FILES))
 
     def or_beside(self, image: str) -> Named:
         """With the files beside an image, plain or compressed, where none was named."""
-        return Named(*(named or next((path for ending in SIDECARS[name] for path in
+        return Named(*(named or next((path for ending in SIDECARS.get(name, ()) for path in
                                       (image + ending, image + ending + ".gz") if os.path.isfile(path)), None)
                        for (name, _), named in zip(_FILES, self)))
 

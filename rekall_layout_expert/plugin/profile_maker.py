@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError, printable
 from rekall_layout_expert.plugin import profile_section
@@ -47,35 +47,57 @@ class Stages:
 
 
 def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, structs: str = "rekall",
-         tree: Optional[str] = None, randstruct_seed: Optional[str] = None, sources: Sources = Sources()) -> dict:
+         tree: Optional[str] = None, randstruct_seed: Optional[str] = None, sources: Sources = Sources(),
+         read_btf: Callable[[], Optional[bytes]] = lambda: None) -> dict:
     """A profile of the subject. A LayoutExpertError tells what there is none of, or what does not fit.
 
     tree: the headers or source to build the Pre-AST from; None to look for one. randstruct_seed: as the user gave it.
-    sources: where to look.
+    sources: where to look. read_btf: reads the kernel's .BTF section, from which the types are taken where there is no
+    Pre-AST, unless the user named one.
     """
     # The core takes a while to import, and most starts of Rekall do not need it.
     from rekall_layout_expert import make_profile
 
-    pre_ast, how, match = pre_ast_of(subject, repositories, stages, tree, sources)
-    stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
-    symbols = subject.symbols
-    stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
-    profile = make_profile(pre_ast, subject.config, symbols, structs=structs, progress=stages.report,
-                           release=subject.kernel.release if subject.kernel.banner else None,
-                           banner=subject.kernel.banner, randstruct_seed=randstruct_seed)
-    profile[profile_section.NAME] = {"banner": subject.kernel.banner}
-    if match:
-        profile["$METADATA"]["match"] = {"level": str(match.level), "why": match.why}
+    kernel = subject.kernel
+    asked = dict(structs=structs, release=kernel.release if kernel.banner else None, banner=kernel.banner)
+    try:
+        pre_ast, how, match = pre_ast_of(subject, repositories, stages, tree, sources)
+    except LayoutExpertError as error:
+        section = None if tree or subject.pre_ast or "btf" in sources.skip else read_btf()
+        if section is None:
+            raise
+        profile = _profile_of_btf(section, subject, asked, error)
+        stages.done("pre_ast", error.what, "the types are those of the kernel's own BTF")
+    else:
+        stages.done("pre_ast", how, f"digest {pre_ast.digest[:16]}")
+        symbols = subject.symbols
+        stages.done("symbols", symbols.source, f"{len(symbols.addresses)} symbols")
+        profile = make_profile(pre_ast, subject.config, symbols, progress=stages.report, randstruct_seed=randstruct_seed, **asked)
+        if match:
+            profile["$METADATA"]["match"] = {"level": str(match.level), "why": match.why}
+    profile[profile_section.NAME] = {"banner": kernel.banner}
     left_out = len(profile["$METADATA"].get("left_out", ()))
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
                 f"{len(profile['$CONSTANTS'])} constants, {left_out} structs left out")
     return profile
 
 
+def _profile_of_btf(section: bytes, subject: Subject, asked: dict, missing: LayoutExpertError) -> dict:
+    """The profile for which no Pre-AST is needed. missing: why there is none."""
+    from rekall_layout_expert.profile.of_btf import profile_of_btf
+
+    try:
+        return profile_of_btf(section, subject.config, subject.symbols, **asked)
+    except LayoutExpertError as error:
+        raise LayoutExpertError(missing.what, (*missing.looked_at, f"the kernel's own BTF ({error.what})"),
+                                missing.next_step) from error
+
+
 def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages: Stages, tree: Optional[str] = None,
-               sources: Sources = Sources()):
+               sources: Sources = Sources(), keep: bool = True):
     """The Pre-AST, one line on where it is from, and how well it matches, None if nothing tells.
 
+    keep: whether what is built or fetched is kept for next time.
     A LayoutExpertError tells where it was looked for.
     """
     from rekall_layout_expert import build_pre_ast, read_pre_ast
@@ -83,10 +105,11 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
     from rekall_layout_expert.supply.matching import Level
 
     if subject.kernel.banner:
-        where = dict(header_trees=[tree]) if tree else dict(named=subject.pre_ast, repositories=repositories,
+        collected = [subject.collection] if subject.collection else []
+        where = dict(header_trees=[tree]) if tree else dict(named=subject.pre_ast, repositories=collected + repositories,
                                                             **over_the_network(sources, repositories, stages))
         return find_pre_ast(subject.kernel, subject.config.architecture, progress=stages.report, skip=sources.skip,
-                            keep=repositories[-1] if repositories else None, accept=Level.named(sources.accept), **where)
+                            keep=repositories[-1] if keep and repositories else None, accept=Level.named(sources.accept), **where)
     # Of a kernel that only its files tell of nobody knows the release that others would have to match.
     if tree:
         return build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}", None

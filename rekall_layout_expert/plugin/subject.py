@@ -11,6 +11,8 @@ from typing import Callable, Optional
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host import Host
+from rekall_layout_expert.host.btf import find_btf
+from rekall_layout_expert.host.collection import Collection, read_collection
 from rekall_layout_expert.host.config import find_config, misfit_of
 from rekall_layout_expert.host.image import ImageFile, find_configs
 from rekall_layout_expert.host.release import Kernel, find_kernel
@@ -18,6 +20,7 @@ from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.plugin.kernel_location import Location, locate_in_image, locate_running_kernel
 from rekall_layout_expert.plugin.options import SIDECARS, Named
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
+from rekall_layout_expert.supply.identification import completed
 from rekall_layout_expert.version import VERSION
 
 
@@ -25,12 +28,16 @@ class Subject:
     """What a profile is made from, and where the kernel lies.
 
     pre_ast: the Pre-AST that the user named, or None. location: None when only a profile is wanted.
-    build: what tells two builds of one release apart, besides banner and configuration.
+    build: what tells two builds of one release apart, besides banner and configuration. shown_btf: what shows the
+    kernel's .BTF section, or None; memory may have it all the same. collection: what was collected of its host, or None.
     """
 
     def __init__(self, kernel: Kernel, config: KernelConfig, read_symbols: Callable[[], Symbols], build: str,
-                 location: Optional[Location], pre_ast: Optional[str]):
-        self.kernel = kernel
+                 location: Optional[Location], pre_ast: Optional[str],
+                 shown_btf: Callable[[], Optional[bytes]] = lambda: None, collection: Optional[Collection] = None):
+        self.kernel = completed(kernel, config)
+        self.shown_btf = shown_btf
+        self.collection = collection
         self.config = config
         self.location = location
         self.pre_ast = pre_ast
@@ -58,6 +65,7 @@ class Subject:
 def running_kernel(named: Named, with_location: bool = True) -> Subject:
     """The kernel of this host. A LayoutExpertError tells what of it was not found, and where."""
     kernel = find_kernel()
+    collection = _collection(named, kernel.banner)
     config = KernelConfig.read(named.config_file_path) if named.config_file_path else find_config(kernel)
     _check_fit(config, kernel)
     host = Host(kernel, config)
@@ -67,26 +75,31 @@ def running_kernel(named: Named, with_location: bool = True) -> Subject:
 
     build = host.build_id or read_symbols().digest
     location = locate_running_kernel(config) if with_location else None
-    return Subject(kernel, config, read_symbols, build, location, named.pre_ast)
+    return Subject(kernel, config, read_symbols, build, location, named.pre_ast, find_btf, collection)
 
 
 def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], None]) -> Subject:
     """The kernel in an image. memory: Rekall's physical address space of it."""
+    collection = read_collection(named.collected) if named.collected else None
     config = KernelConfig.read(named.config_file_path) if named.config_file_path else \
-        _config_inside(image) if named.system else None
-    if config is None or not named.system:
+        collection.config if collection else _config_inside(image) if named.system else None
+    if config is None or not (named.system or collection):
         missing = [image + ending for name in ("config_file_path", "system") if not getattr(named, name)
                    for ending in SIDECARS[name]]
         raise LayoutExpertError(f"{image} cannot be analysed without the kernel's configuration and symbols", missing,
-                                "name them with --config_file_path and --system, or put them there")
+                                "name them with --config_file_path and --system, put them there, or name with --from what "
+                                "`rekall layout_expert --collect` took of the host")
     if config.architecture != "x86_64":
         raise LayoutExpertError(f"{config.source} is of architecture {config.architecture}: "
                                 "images are supported of x86_64 only")
-    symbols = Symbols.read(named.system, text_link_address(config))
-    location = locate_in_image(memory, symbols.addresses, image, named.system, progress)
+    symbols = Symbols.read(named.system, text_link_address(config)) if named.system else collection.symbols
+    location = locate_in_image(memory, symbols.addresses, image, symbols.source, progress)
     kernel = Kernel.from_banner(location.banner, config.architecture)
+    if collection:
+        _check_banner(collection, kernel.banner)
+        kernel = kernel._replace(version=kernel.version or collection.kernel.version)
     _check_fit(config, kernel)
-    return Subject(kernel, config, lambda: symbols, symbols.digest, location, named.pre_ast)
+    return Subject(kernel, config, lambda: symbols, symbols.digest, location, named.pre_ast, *_shown_by(collection))
 
 
 def _config_inside(image: str) -> Optional[KernelConfig]:
@@ -94,6 +107,35 @@ def _config_inside(image: str) -> Optional[KernelConfig]:
     with ImageFile(image) as file:
         found = {config.digest: config for _, config in find_configs(file, image)}
     return next(iter(found.values())) if len(found) == 1 else None
+
+
+def collected_kernel(named: Named) -> Subject:
+    """The kernel of which a host's collection tells, without its memory."""
+    collection = read_collection(named.collected)
+    config = KernelConfig.read(named.config_file_path) if named.config_file_path else collection.config
+    symbols = Symbols.read(named.system, text_link_address(config)) if named.system else collection.symbols
+    _check_fit(config, collection.kernel)
+    return Subject(collection.kernel, config, lambda: symbols, symbols.digest, None, named.pre_ast, *_shown_by(collection))
+
+
+def _shown_by(collection: Optional[Collection]):
+    """The last two of a Subject's parameters."""
+    return lambda: collection and collection.btf, collection
+
+
+def _collection(named: Named, banner: Optional[str]) -> Optional[Collection]:
+    """What was collected of the kernel with that banner; None if nothing was named."""
+    if not named.collected:
+        return None
+    collection = read_collection(named.collected)
+    _check_banner(collection, banner)
+    return collection
+
+
+def _check_banner(collection: Collection, banner: Optional[str]) -> None:
+    if collection.kernel.banner != banner:
+        raise LayoutExpertError(f"{collection} is of another kernel: {collection.kernel.banner}, and not {banner}",
+                                next_step="give what was collected while this very kernel ran")
 
 
 def named_kernel(named: Named) -> Subject:

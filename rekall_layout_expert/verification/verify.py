@@ -12,8 +12,10 @@ from rekall_layout_expert.verification.btf import Btf, digest_of
 from rekall_layout_expert.verification.neutral import LABEL, differences, held_by_value, is_unnamed, of_profile
 
 
-def verify_by_btf(profile, section):
+def verify_by_btf(profile, section, only_verified=False):
     """Compares a profile with a .BTF section (bytes), and takes the structs that disagree out of it.
+
+    only_verified: and those that BTF does not know.
 
     They, and those that embed them, are listed in $METADATA's left_out with the reason.  The outcome is in $METADATA's
     `verified`, {"btf_digest": hex, "structs": how many agree, "members": how many these have, "not_in_btf": how many
@@ -23,10 +25,10 @@ def verify_by_btf(profile, section):
     if profile["$CONFIG"].get("CONFIG_GCC_PLUGIN_RANDSTRUCT") == "y":
         raise LayoutExpertError("structs are shuffled (CONFIG_GCC_PLUGIN_RANDSTRUCT), and BTF tells their source's order")
     with held_off():
-        _verify(profile, section)
+        _verify(profile, section, only_verified)
 
 
-def _verify(profile, section):
+def _verify(profile, section, only_verified):
     structs, metadata = profile["$STRUCTS"], profile["$METADATA"]
     pointer_size = 8 if profile["$CONFIG"].get("CONFIG_64BIT", "y") == "y" else 4
     ours = of_profile(structs, pointer_size)
@@ -36,6 +38,8 @@ def _verify(profile, section):
         variants = truth.get(_in_btf(name)) or truth.get(OFFERED_STRUCTS.get(name))
         if variants is None:
             not_in_btf += 1
+            if only_verified:
+                wrong[name] = "the kernel's own BTF does not know it, and nothing else verifies it"
             continue
         difference = _difference(name, layout, variants, structs, metadata.get("left_out", {}))
         if difference:
@@ -45,6 +49,10 @@ def _verify(profile, section):
     refused = _with_embedding(structs, wrong)
     for name in refused:
         del structs[name]
+    if only_verified:
+        # Who is only pointed to was compared with nothing.
+        for name in {name for name in structs if is_unnamed(name)} - _held_by_named(structs):
+            del structs[name]
     named = {name: reason for name, reason in refused.items() if not is_unnamed(name)}
     metadata.setdefault("left_out", {}).update(named)
     agreeing = [name for name in agreeing if name in structs]
@@ -104,6 +112,18 @@ def _in_words(difference):
 
 def _extent(width, size):
     return " (%s)" % ("%d bits" % width if width is not None else "%s bytes" % size)
+
+
+def _held_by_named(structs):
+    """The records without a name that those with one hold by value, or what these hold."""
+    found, pending = set(), [name for name in structs if not is_unnamed(name)]
+    while pending:
+        for _, type_ in structs[pending.pop()][1].values():
+            target, _ = held_by_value(type_)
+            if target in structs and is_unnamed(target) and target not in found:
+                found.add(target)
+                pending.append(target)
+    return found
 
 
 def _with_embedding(structs, wrong):
