@@ -203,6 +203,15 @@ def _without_disk_images(tsk):
         detector.classes_by_name[detector.name].remove(detector)
 
 
+def _with_terminals(check_tty):
+    plugin = check_tty.CheckTTY
+
+    def is_active(cls, session):
+        return super(plugin, cls).is_active(session) and "ops" in session.profile.Object("tty_ldisc").members
+
+    plugin.is_active = classmethod(is_active)
+
+
 def _without_unwritable_directory(cache):
     make, told = cache.Factory, set()
 
@@ -228,6 +237,8 @@ AFTERWARDS = {  # module: (what is done then, why)
                      "system, would end each start with a traceback; a cache in memory does"),
     "rekall.plugins": (_with_layout_expert, "only the command line asks for entry points; whoever writes `from rekall "
                        "import session, plugins` is to have live analysis too"),
+    "rekall.plugins.linux.check_tty": (_with_terminals, "it asks whether a member of no object is there by whether it is "
+                                       "true, which since Python 3 a NULL pointer is not: check_ttys was never active"),
     "rekall.plugins.filesystems.tsk": (_without_disk_images, "the detection of profiles asks its TSKDetector about every "
                                        "image, and without pytsk3 that would end the detection"),
 }

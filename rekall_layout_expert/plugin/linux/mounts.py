@@ -39,8 +39,11 @@ def mount_points(plugin):
             key = (name, path, int(mount.mnt.mnt_sb), int(mount.mnt.mnt_root))
             if is_reachable and key not in listed:
                 listed.add(key)
-                yield vfs.MountPoint(device=name, mount_path=path, superblock=mount.mnt.mnt_sb, flags=mount.mnt.mnt_flags,
-                                     session=plugin.session)
+                found = vfs.MountPoint(device=name, mount_path=path, superblock=mount.mnt.mnt_sb, flags=mount.mnt.mnt_flags,
+                                       session=plugin.session)
+                # Of a bind mount, a directory of the file system that is not its top.
+                found.root = mount.mnt.mnt_root
+                yield found
 
 
 def mounts_of(namespace) -> Iterator:

@@ -5,8 +5,13 @@ from rekall import obj
 from rekall.plugins.overlays.linux import linux
 
 from rekall_layout_expert.plugin.linux import paths
+from rekall_layout_expert.plugin.linux.replacing import members_of
 
 _NANOSECONDS = 10 ** 9
+# As much as execve() takes (MAX_ARG_STRLEN, 32 pages); more is shown by nobody.
+_LONGEST_COMMAND = 1 << 17
+_KERNEL_THREAD, _WORKER = 0x00200000, 0x00000020
+_LONGEST_NAME = 64
 
 
 class Task(linux.task_struct):
@@ -27,6 +32,30 @@ class Task(linux.task_struct):
         timekeeper = self.obj_profile.get_constant_object("tk_core", "tk_core", vm=self.obj_vm).timekeeper
         boot = _nanoseconds(timekeeper.offs_real) - _nanoseconds(timekeeper.offs_boot)
         return self.obj_profile.UnixTimeStamp(value=(boot + int(since_boot)) // _NANOSECONDS)
+
+    @property
+    def commandline(self):
+        """The arguments of a process, or of a kernel thread its name, as `ps` has it."""
+        if not self.mm:
+            return f"[{self.full_name}]"
+        start, end = int(self.mm.arg_start), int(self.mm.arg_end)
+        space = self.get_process_address_space()
+        arguments = space.read(start, min(end - start, _LONGEST_COMMAND)) if space and start < end else b""
+        return " ".join(arguments.decode("utf8", "replace").rstrip("\0").split("\0"))
+
+    @property
+    def full_name(self) -> str:
+        """The name of a kernel thread, of which comm holds fifteen characters.
+
+        5.17 "kthread: dynamically allocate memory to store kthread's full name". struct kthread is private to
+        kernel/kthread.c: without it the name is comm.
+        """
+        members = members_of(self.obj_profile, "kthread")
+        if "full_name" in members and int(self.flags) & _KERNEL_THREAD and not int(self.flags) & _WORKER:
+            name = self.worker_private.dereference_as("kthread").full_name if self.m("worker_private") else None
+            if name:
+                return str(name.dereference_as("String", target_args=dict(length=_LONGEST_NAME)))
+        return str(self.comm)
 
     def get_path(self, filp):
         """The path of an open file."""

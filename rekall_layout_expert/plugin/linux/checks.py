@@ -1,0 +1,220 @@
+"""Tables of functions that are looked at for tampering: whether what they lead to is the kernel's own."""
+from __future__ import annotations
+
+import bisect
+import struct
+from typing import Iterator, List, Tuple
+
+from rekall import obj
+from rekall.plugins.linux import check_afinfo, check_fops, check_syscall, check_tty, notifier_chains
+from rekall_lib import utils
+
+from rekall_layout_expert.plugin.linux.lists import MOST, chain, list_entries, rb_entries
+from rekall_layout_expert.plugin.linux.files import children_of
+from rekall_layout_expert.plugin.linux.mounts import mounts_of
+from rekall_layout_expert.plugin.linux.paths import has_mounts
+from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
+
+# Newer kernels have about 470 calls, and tell their number nowhere.
+_MOST_CALLS = 2048
+_POINTER = 8
+_KERNEL_SPACE = 0xFF00 << 48
+_DIRECTORY = 0o040000
+_FILE_TYPE = 0o170000
+_MOST_TTYS = 1 << 16
+_MOST_CALLBACKS = 1 << 12
+_SEQUENCES = ("tcp4_seq_ops", "tcp6_seq_ops", "udp_seq_ops", "udp6_seq_ops", "raw_seq_ops", "raw6_seq_ops", "unix_seq_ops",
+              "packet_seq_ops")
+
+
+def names_of(session, address: int) -> str:
+    return ", ".join(session.address_resolver.format_address(address))
+
+
+def functions_in(operations) -> Iterator[Tuple[str, obj.Struct]]:
+    """(member, function) of each pointer to a function that a struct holds, which may be given by a pointer to it."""
+    operations = operations.deref() if isinstance(operations, obj.Pointer) else operations
+    for member in sorted(members_of(operations.obj_profile, operations.obj_type)):
+        pointer = operations.m(member)
+        # Operations hold numbers, too, since 5.6 (proc_ops.proc_flags) and 6.9 (file_operations.fop_flags).
+        if isinstance(pointer, obj.Pointer) and pointer and member != "owner":
+            yield member, pointer.dereference_as(target="Function", target_args=dict(name=member))
+
+
+# -- system calls ------------------------------------------------------------------------------------------------------
+
+
+@replaces(check_syscall.CheckSyscall, "Find_sys_call_tables",
+          lambda profile: not profile.get_constant("system_call") and not profile.get_constant("system_call_fastpath"))
+def tables_of_calls(plugin):
+    """(name, number of entries) of each table.
+
+    Rekall takes the number from the instructions before the call, which are in C since 4.6 ("x86/entry/64: Migrate the
+    64-bit syscall slow path to C"): a table ends where the next symbol begins, but for what follows it and is no address.
+    """
+    profile = plugin.profile
+    addresses = sorted({address for address in profile.constants.values() if isinstance(address, int)})
+    for name in ("sys_call_table", "ia32_sys_call_table", "x32_sys_call_table"):
+        start = profile.get_constant(name)
+        if not start:
+            continue
+        following = bisect.bisect_right(addresses, start)
+        room = addresses[following] - start if following < len(addresses) else 0
+        content = plugin.kernel_address_space.read(profile.get_constant(name, is_address=True),
+                                                   min(room // _POINTER, _MOST_CALLS) * _POINTER)
+        entries = [entry for entry, in struct.iter_unpack("<Q", content)]
+        while entries and entries[-1] < _KERNEL_SPACE:
+            entries.pop()
+        yield name, len(entries)
+
+
+@replaces(check_syscall.CheckSyscall, "collect")
+def calls(plugin):
+    """As Rekall's own, which warns of what has no name at all, but not of what is not in the kernel itself.
+
+    6.9 "x86/syscall: Don't force use of indirect calls for system calls" (and stable kernels of 2024) calls by
+    x64_sys_call(): the table is left for tracing, and who alters it changes no call. The line above it says so.
+    """
+    profile = plugin.profile
+    is_unused = bool(profile.get_constant("x64_sys_call"))
+    for table_name, size in plugin.Find_sys_call_tables():
+        note = " (this kernel calls by x64_sys_call() and reads the table for tracing only)" if is_unused else ""
+        yield dict(divider=f"Table {table_name}{note}")
+        table = profile.get_constant_object(table_name, target="Array", target_args=dict(
+            count=size, target="Pointer", target_args=dict(target="Function")))
+        for index, entry in enumerate(table):
+            names = tuple(plugin.session.address_resolver.format_address(int(entry))[:2])
+            is_own = any(name.startswith("linux!") for name in names)
+            yield dict(table=table_name, index=index, address=entry, symbol=names or "Unknown",
+                       highlight=None if is_own else "important")
+
+
+# -- files of /proc, and open files ------------------------------------------------------------------------------------
+
+
+@replaces(check_fops.CheckProcFops, "_check_members")
+def check_members(plugin, operations, members):
+    return functions_in(operations)
+
+
+@replaces(check_fops.CheckProcFops, "check_proc_fop")
+def check_root_of_proc(plugin):
+    """The operations of the inodes of /proc's root directory and of what is in it.
+
+    5.8 "proc: allow to mount many instances of proc in one pid namespace" made an end of proc_mnt.
+    """
+    if not has_mounts(plugin.session.profile):
+        return
+    task = next((task for task in plugin.session.plugins.pslist().filter_processes() if task.mm and task.nsproxy), None)
+    for mount in mounts_of(task.nsproxy.mnt_ns) if task else ():
+        if utils.SmartUnicode(mount.mnt.mnt_sb.s_type.name.deref()) == "proc":
+            root = mount.mnt.mnt_root
+            for entry in [root.deref()] + list(children_of(root)):
+                name = "/proc/" + utils.SmartUnicode(entry.d_name.name.deref()).strip("/")
+                for operations in (entry.d_inode.i_fop, entry.d_inode.i_op) if entry.d_inode else ():
+                    for member, function in functions_in(operations):
+                        yield entry, name, member, function
+            return
+
+
+@replaces(check_fops.CheckProcFops, "check_fops", lambda profile: "subdir_node" in members_of(profile, "proc_dir_entry"))
+def check_entries_of_proc(plugin):
+    """All functions that entries of /proc lead to.
+
+    3.19 "fs/proc: use a rb tree for the directory entries"; 4.18 "proc: introduce proc_create_seq{,_data}" put functions of
+    sequences into the entry; 5.6 "proc: decouple proc from VFS with "struct proc_ops"".
+    """
+    for entry, path in entries_of_proc(plugin):
+        for operations in operations_of(entry):
+            for member, function in functions_in(operations):
+                yield entry, path, member, function
+        if _is_one_of(entry, ("proc_single_ops", "proc_net_single_ops")) and entry.single_show:
+            yield entry, path, "single_show", entry.single_show.dereference_as(target="Function")
+
+
+def operations_of(entry) -> List[obj.Pointer]:
+    """Pointers to the structs of functions of a proc_dir_entry."""
+    found = [entry.m("proc_iops")]
+    if int(entry.mode) & _FILE_TYPE == _DIRECTORY:
+        found.append(entry.multi_m("proc_dir_ops", "proc_fops"))
+    else:
+        found.append(entry.multi_m("proc_ops", "proc_fops"))
+        if _is_one_of(entry, ("proc_seq_ops", "proc_net_seq_ops", "proc_seq_fops", "proc_net_seq_fops")):
+            found.append(entry.m("seq_ops"))
+    return [pointer for pointer in found if pointer]
+
+
+def _is_one_of(entry, symbols) -> bool:
+    """Whether an entry's operations are one of these variables."""
+    operations = int(entry.multi_m("proc_ops", "proc_fops"))
+    return any(entry.obj_profile.get_constant(symbol, is_address=True) == operations for symbol in symbols)
+
+
+def entries_of_proc(plugin) -> Iterator[Tuple[obj.Struct, str]]:
+    """(proc_dir_entry, path) of each, those of network namespaces after the others."""
+    profile, vm = plugin.profile, plugin.kernel_address_space
+    stack = [(profile.get_constant_object("proc_root", target="proc_dir_entry", vm=vm), "/proc")]
+    namespaces = profile.get_constant_object("net_namespace_list", target="list_head", vm=vm)
+    for namespace in list_entries(namespaces, "net", "list"):
+        if namespace.m("proc_net"):
+            stack.insert(0, (namespace.proc_net.deref(), "/proc/self/net"))
+    seen = set()
+    while stack and len(seen) < MOST:
+        entry, path = stack.pop()
+        if not entry or entry.obj_offset in seen:
+            continue
+        seen.add(entry.obj_offset)
+        yield entry, path
+        stack.extend((child, f"{path}/{utils.SmartUnicode(child.Name)}")
+                     for child in rb_entries(entry.subdir, "proc_dir_entry", "subdir_node"))
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+@replaces(check_afinfo.CheckAFInfo, "collect", lambda profile: "seq_ops" not in members_of(profile, "tcp_seq_afinfo")
+          and bool(profile.get_constant("tcp4_seq_ops")))
+def sequences(plugin):
+    """The functions behind /proc/net/tcp and its like.
+
+    4.18 "proc: introduce proc_create_net{,_data}" took them out of tcp_seq_afinfo and udp_seq_afinfo: they are in
+    seq_operations of their own.
+    """
+    for name in _SEQUENCES:
+        if plugin.profile.get_constant(name):
+            operations = plugin.profile.get_constant_object(name, target="seq_operations", vm=plugin.kernel_address_space)
+            for member, function in functions_in(operations):
+                where = names_of(plugin.session, function.obj_offset)
+                yield dict(symbol=name, member=member, address=function, module=where,
+                           highlight=None if where else "important")
+
+
+@replaces(check_tty.CheckTTY, "collect")
+def terminals(plugin):
+    """Each terminal, and the function that receives its input; Rekall's own shows the names of the columns instead."""
+    head = plugin.profile.get_constant_object("tty_drivers", target="list_head", vm=plugin.kernel_address_space)
+    for driver in list_entries(head, "tty_driver", "tty_drivers"):
+        # Drivers of pseudo-terminals have no table of them.
+        if not driver.ttys or not 0 < driver.num <= _MOST_TTYS:
+            continue
+        for tty in driver.ttys.deref():
+            if tty and tty.ldisc:
+                function = tty.ldisc.ops.receive_buf
+                names = names_of(plugin.session, int(function))
+                yield dict(name=tty.name, address=function, symbol=names or "Unknown", highlight=None if names else "important")
+
+
+@replaces(notifier_chains.NotifierChainPlugin, "render")
+def render_notifiers(plugin, renderer):
+    """As Rekall's own was meant: it names things that it does not have as soon as there is a row."""
+    renderer.table_header([("Chain symbol", "symbol", ">25"), ("Index", "index", ">5"), ("Priority", "prio", ">8"),
+                           ("Address", "address", "[addrpad]"), ("Module", "module", "20"), ("Symbol", "symbol", "40")])
+    for chain_name in plugin._chains:
+        if not plugin.profile.get_constant(chain_name):
+            continue
+        head = plugin.profile.get_constant_object(chain_name, target="atomic_notifier_head", vm=plugin.kernel_address_space)
+        for index, block in enumerate(chain(head.head, "next", _MOST_CALLBACKS)):
+            function = int(block.notifier_call)
+            module = plugin.session.address_resolver.GetContainingModule(function)
+            renderer.table_row(chain_name, index, block.priority, function, module.name if module else "",
+                               names_of(plugin.session, function))

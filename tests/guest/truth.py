@@ -1,0 +1,82 @@
+"""Runs inside the guest: what the kernel itself tells of all that the plugins list, as JSON.
+
+Only the standard library of the guest's Python is used.
+"""
+import glob
+import hashlib
+import json
+import os
+import re
+
+
+def read(path, mode="r"):
+    try:
+        with open(path, mode, **({} if "b" in mode else {"errors": "replace"})) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def process(pid):
+    folder = "/proc/%s/" % pid
+    status = dict(line.split(":\t", 1) for line in read(folder + "status").splitlines() if ":\t" in line)
+    fds = {}
+    for fd in os.listdir(folder + "fd") if os.path.isdir(folder + "fd") else ():
+        position = re.search(r"^pos:\t(\d+)", read(folder + "fdinfo/" + fd), re.M)
+        fds[fd] = [link(folder + "fd/" + fd), int(position.group(1)) if position else None]
+    return {"name": read(folder + "comm").rstrip("\n"), "ppid": int(status.get("PPid", 0)), "uid": status.get("Uid", "").split("\t")[0],
+            "command": read(folder + "cmdline"), "maps": read(folder + "maps"), "fds": fds, "exe": link(folder + "exe"),
+            "mounts": link(folder + "ns/mnt")}
+
+
+def kernel_log():
+    records = []
+    descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    while True:
+        try:
+            records.append(os.read(descriptor, 8192).decode("utf8", "replace"))
+        except BlockingIOError:
+            return records
+        except OSError:
+            continue
+
+
+def modules():
+    found = {}
+    for line in read("/proc/modules").splitlines():
+        name, size, _, _, _, address = line.split()[:6]
+        sections = {os.path.basename(path): read(path).strip() for path in glob.glob("/sys/module/%s/sections/.*" % name)
+                    + glob.glob("/sys/module/%s/sections/*" % name)}
+        parameters = {os.path.basename(path): read(path).strip() for path in glob.glob("/sys/module/%s/parameters/*" % name)}
+        found[name] = {"size": int(size), "address": int(address, 16), "sections": sections, "parameters": parameters}
+    return found
+
+
+def interfaces():
+    return {name: {"mac": read("/sys/class/net/%s/address" % name).strip(), "flags": int(read("/sys/class/net/%s/flags" % name), 16)}
+            for name in os.listdir("/sys/class/net")}
+
+
+def details(path):
+    status = os.lstat(path)
+    return {"inode": status.st_ino, "size": status.st_size, "mode": status.st_mode, "uid": status.st_uid, "gid": status.st_gid,
+            "mtime": int(status.st_mtime), "atime": int(status.st_atime), "ctime": int(status.st_ctime),
+            "sha256": hashlib.sha256(read(path, "rb")).hexdigest() if os.path.isfile(path) else None}
+
+
+log = kernel_log()
+print(json.dumps({
+    "processes": {pid: process(pid) for pid in sorted(filter(str.isdigit, os.listdir("/proc")), key=int)},
+    "net": {name: read("/proc/net/" + name) for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix", "arp")},
+    "addresses": os.popen("busybox ip -o address").read(), "mounts": read("/proc/1/mounts"), "log": log, "modules": modules(),
+    "iomem": read("/proc/iomem"), "cpuinfo": read("/proc/cpuinfo"), "interfaces": interfaces(), "hostname": os.uname().nodename,
+    "files": {path: details(path) for path in ("/root/cached", "/run/plain/cached", "/etc/passwd", "/root", "/usr/bin/bash")},
+    "listing": {name: details(os.path.join("/root", name)) for name in os.listdir("/root")},
+    "banner": read("/proc/version").strip()}))
