@@ -160,12 +160,13 @@ def shell():
         os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
     for line in ("echo first of all", "cd /tmp", "ls -la /nowhere", "export SECRET=hunter2"):
         os.write(terminal, line.encode() + b"\n")
-        time.sleep(0.5)
+        time.sleep(1.1)  # the history's times are in seconds
         while select.select([terminal], [], [], 0)[0]:
             os.read(terminal, 65536)
     KEPT.append(terminal)
 
 
+socket.sethostname("responder-7")
 for part in (interfaces, neighbours, sockets, mounts, files, memory, threads, namespaces, shell):
     try:
         part()

@@ -21,7 +21,7 @@ _TIMES = ("i_atime", "i_mtime", "i_ctime")
 class Time:
     """In place of an inode's struct timespec."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds: int):
         self.tv_sec = seconds
 
 
@@ -47,7 +47,8 @@ def files_in(self, recursive=False, unallocated=False):
         seen.add(int(directory.dentry))
         for entry in children_of(directory.dentry):
             inode, name = entry.d_inode, utils.SmartUnicode(entry.d_name.name.deref())
-            if not name or not (inode or unallocated):
+            # An entry that is not hashed is of a file that was deleted and is still open.
+            if not name or not (inode and entry.d_hash.pprev or unallocated):
                 continue
             file = vfs.File(filename=([] if directory.is_root else directory.filename) + [name],
                             mountpoint=self.mountpoint, dentry=entry.reference(), session=self.session)
@@ -121,18 +122,20 @@ def _runs(inode, size: int) -> Iterator[Tuple[int, int, int]]:
 
 
 def apply(profile: obj.Profile) -> None:
-    """Gives inodes their times back, as seconds.
+    """Gives inodes their times back, as whole seconds: the plugins make a date of a number, but not of a member.
 
-    6.7 "fs: new accessor methods for atime and mtime" hid them, 6.11 "fs: turn inode ctime fields into discrete integers"
-    and its like split them.
+    6.7 "fs: new accessor methods for atime and mtime" renamed them, 6.11 "fs: turn inode ctime fields into discrete
+    integers" and its like split them.
     """
+    profile.add_overlay({"inode": [None, {time: _time_of(profile, time) for time in _TIMES}]})
+
+
+def _time_of(profile: obj.Profile, time: str):
+    """What reads a time of an inode."""
     inode = members_of(profile, "inode")
-    overlay = {time: (lambda names: lambda inode: _time(inode, names))((f"{time}_sec", f"__{time}"))
-               for time in _TIMES if time not in inode and (f"{time}_sec" in inode or f"__{time}" in inode)}
-    if overlay:
-        profile.add_overlay({"inode": [None, overlay]})
-
-
-def _time(inode, names):
-    found = inode.multi_m(*names)
-    return found if isinstance(found, obj.Struct) else Time(found)
+    if f"{time}_sec" in inode:
+        return lambda inode: Time(int(inode.m(f"{time}_sec")))
+    at, name = inode.get(time) or inode.get(f"__{time}") or (None, None)
+    if at is None:
+        return lambda inode: Time(0)
+    return lambda inode: Time(int(profile.Object(name[0], offset=inode.obj_offset + at, vm=inode.obj_vm).tv_sec))

@@ -1,15 +1,26 @@
-"""Processors and resources of the machine."""
+"""The machine: its name, processors and resources."""
 from __future__ import annotations
 
 import struct
 
 from rekall.plugin import PluginError
-from rekall.plugins.linux import cpuinfo, iomem
+from rekall.plugins.linux import common, cpuinfo, iomem
 
 from rekall_layout_expert.plugin.linux.lists import MOST
 from rekall_layout_expert.plugin.linux.replacing import replaces
 
 _MOST_PROCESSORS = 8192
+
+
+@replaces(common.Hostname, "get_hostname")
+def hostname(plugin):
+    """The first namespace's name of the host, with its domain if there is one.
+
+    Rekall compares the domain with CONFIG_DEFAULT_HOSTNAME, which a configuration has in quotes.
+    """
+    names = plugin.session.profile.get_constant_object("init_uts_ns", target="uts_namespace").name
+    node, domain = (str(getattr(names, name).cast("String")) for name in ("nodename", "domainname"))
+    return node if domain in ("", "(none)") else f"{node}.{domain}"
 
 
 @replaces(cpuinfo.CpuInfo, "calculate")

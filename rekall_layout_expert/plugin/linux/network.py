@@ -13,7 +13,9 @@ from rekall_layout_expert.plugin.linux.lists import chain, hlist_entries, list_e
 from rekall_layout_expert.plugin.linux.pages import page_of
 from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
 
-_UNIX, _INET, _INET6 = "AF_UNIX", "AF_INET", "AF_INET6"
+_INET, _INET6 = "AF_INET", "AF_INET6"
+# Two names of one number, of which Rekall's table keeps one.
+_UNIX = ("AF_UNIX", "AF_LOCAL")
 _ADDRESS_SIZES = {c_socket.AF_INET: 4, c_socket.AF_INET6: 16}
 _SUN_PATH, _LONGEST_SUN_PATH = 2, 108
 # What is sent at once is at most so long, in packets and in bytes.
@@ -87,7 +89,7 @@ def render_sockets(plugin, renderer):
     renderer.table_header([("Proto", "proto", "12"), ("RefCount", "ref", "^8"), ("Type", "type", "15"),
                            ("State", "state", "18"), ("Inode", "inode", "8"), ("Path", "path", "20")])
     for _, sock, inode, common in found:
-        if common.skc_family == _UNIX:
+        if common.skc_family in _UNIX:
             unix = sock.dereference_as("unix_sock")
             renderer.table_row("UNIX", common.m("skc_refcnt").refs.counter, sock.sk_type, common.skc_state, inode.i_ino,
                                _unix_name(unix))

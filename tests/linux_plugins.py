@@ -1,0 +1,85 @@
+"""Rekall's plugins run on an image, and what they put out as rows that tests can hold against the truth.
+
+A fixture is a folder with what the plugins read of a guest's memory and nothing else: image.core.gz, an ELF core of runs of
+bytes; profile.json.gz, the part of the profile that was asked for; truth.json.gz, what the guest itself told.
+"""
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, List
+
+from rekall import obj, plugin, plugins, session  # noqa: F401: imports all plugins
+
+from rekall_layout_expert.plugin.detection import LayoutExpertDetection
+
+FIXTURES = Path(__file__).resolve().parent / "images"
+
+
+class Rows:
+    """In place of a renderer: keeps rows, each a list of cells or a dictionary, and files that are written."""
+
+    def __init__(self):
+        self.rows: List[Any] = []
+        self.files: Dict[str, bytes] = {}
+        self.text = ""
+
+    def table_header(self, *_, **__):
+        pass
+
+    def section(self, *_, **__):
+        self.rows.append("section")
+
+    def format(self, text, *arguments):
+        self.text += text.format(*arguments)
+
+    def table_row(self, *cells, **__):
+        self.rows.append(list(cells))
+
+    @contextmanager
+    def open(self, directory=None, filename=None, mode="rb"):
+        stream = io.BytesIO()
+        stream.name = filename
+        yield stream
+        self.files[filename] = stream.getvalue()
+
+
+def run(rekall, name: str, **arguments) -> Rows:
+    """A plugin's rows; a plugin that is not there fails."""
+    found = Rows()
+    chosen = getattr(rekall.plugins, name)
+    assert chosen, f"{name} is not active"
+    rekall.GetRenderer = lambda *_, **__: found
+    instance = chosen(**arguments)
+    if type(instance).render is plugin.TypedProfileCommand.render:
+        columns = [column["name"] for column in instance.table_header]
+        for row in instance.collect():
+            found.rows.append(row if isinstance(row, dict) else dict(zip(columns, row)))
+    else:
+        instance.render(found)
+    return found
+
+
+def open_fixture(folder: Path, scratch: Path):
+    """(session on the image of a fixture, what the guest told)."""
+    image = scratch / "image.core"
+    image.write_bytes(gzip.decompress((folder / "image.core.gz").read_bytes()))
+    data = json.loads(gzip.decompress((folder / "profile.json.gz").read_bytes()))
+    truth = json.loads(gzip.decompress((folder / "truth.json.gz").read_bytes()))
+    os.environ["HOME"] = str(scratch)
+    rekall = session.Session(filename=str(image), autodetect=[], cache="memory", repository_path=[], logging_level=40)
+    rekall.plugins.load_as().GetPhysicalAddressSpace()
+    give_profile(rekall, data, **data.pop("fixture"))
+    return rekall, truth
+
+
+def give_profile(rekall, data: dict, slide: int, page_offset: int) -> None:
+    """Sets a session up with a profile, as detection does when it has found the kernel."""
+    profile = obj.Profile.LoadProfileFromData(data, session=rekall, name="fixture")
+    rekall.SetCache("kernel_slide", slide, volatile=False)
+    rekall.SetParameter("page_offset", page_offset)
+    assert LayoutExpertDetection(session=rekall).VerifyProfile(profile)

@@ -1,0 +1,312 @@
+"""What Rekall's Linux plugins list, field by field against what the guest itself told of the same moment.
+
+The images are of Debian's kernels, of a guest in which tests/guest/workload.py ran, and hold what the plugins read of its
+memory and nothing else. tests/images/record.py records them anew.
+"""
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import stat
+
+import linux_plugins
+import pytest
+
+KERNELS = sorted(path.name for path in linux_plugins.FIXTURES.glob("*") if path.is_dir())
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def guest(request, tmp_path_factory):
+    """(run a plugin, what the guest told)."""
+    rekall, truth = linux_plugins.open_fixture(linux_plugins.FIXTURES / request.param, tmp_path_factory.mktemp(request.param))
+    return (lambda name, **arguments: linux_plugins.run(rekall, name, **arguments)), truth
+
+
+def processes_of(truth):
+    """{pid: process} without those that told the truth, and workers, which come and go."""
+    return {int(pid): process for pid, process in truth["processes"].items()
+            if "truth.py" not in process["command"] and not process["name"].startswith("kworker/") and process["name"]}
+
+
+def is_worker(name):
+    return str(name).startswith("kworker/")
+
+
+def test_images_are_of_several_kernels():
+    assert len(KERNELS) >= 4
+
+
+def test_pslist(guest):
+    run, truth = guest
+    listed = {int(row["proc"].pid): (int(row["ppid"]), str(row["uid"]), str(row["proc"].comm), str(row["binary"]))
+              for row in run("pslist").rows if not is_worker(row["proc"].comm)}
+    assert listed == {pid: (process["ppid"], process["uid"], process["name"][:15], process["exe"] or "-")
+                      for pid, process in processes_of(truth).items()}
+
+
+def test_psaux_names_kernel_threads_in_full(guest):
+    run, truth = guest
+    listed = {int(pid): str(command) for pid, _, _, command in run("psaux").rows if not is_worker(command.strip("["))}
+    assert listed == {pid: process["command"].rstrip("\0").replace("\0", " ") or f"[{process['name']}]"
+                      for pid, process in processes_of(truth).items()}
+
+
+def test_pstree(guest):
+    run, truth = guest
+    listed = {int(pid): int(ppid) for pid, ppid, _, _, command in run("pstree").rows if not is_worker(command.strip("["))}
+    assert listed.pop(0) == 0
+    assert listed == {pid: process["ppid"] for pid, process in processes_of(truth).items()}
+
+
+def test_psxview_knows_each_process_by_its_number_too(guest):
+    run, truth = guest
+    rows = run("psxview").rows
+    assert {int(row[2]) for row in rows if not is_worker(row[1])} == set(processes_of(truth))
+    assert all(row[3:] == [True, True] for row in rows)
+
+
+def test_maps(guest):
+    run, truth = guest
+    listed = {}
+    for row in run("maps").rows:
+        if "task" in row:
+            listed.setdefault(int(row["task"].pid), []).append((
+                int(row["start"]), int(row["end"]), str(row["flags"]), int(row["pgoff"]), int(row["major"]), int(row["minor"]),
+                int(row["inode"]), str(row["file_path"])))
+    told = {pid: [map_of(line) for line in process["maps"].splitlines() if "[vsyscall]" not in line]
+            for pid, process in processes_of(truth).items() if process["maps"]}
+    assert listed == told
+
+
+def map_of(line):
+    found = re.match(r"(\w+)-(\w+) (...). (\w+) (\w+):(\w+) (\d+) *(.*)", line).groups()
+    start, end, offset, major, minor = (int(found[index], 16) for index in (0, 1, 3, 4, 5))
+    return start, end, found[2], offset, major, minor, int(found[6]), found[7]
+
+
+def test_vadmap(guest):
+    run, truth = guest
+    pid = next(pid for pid, process in processes_of(truth).items() if process["name"] == "sleep")
+    rows = [row for row in run("vadmap", pids=[pid]).rows if row.get("VAddr")]
+    mapped = [map_of(line)[:2] for line in truth["processes"][str(pid)]["maps"].splitlines()]
+    assert rows and all(any(start <= row["VAddr"] < end for start, end in mapped) for row in rows)
+    assert any(row["type"] == "Valid" for row in rows)
+
+
+def test_lsof(guest):
+    run, truth = guest
+    listed = {(int(row["pid"]), int(row["fd"])): (str(row["path"]), int(row["offset"]))
+              for row in run("lsof").rows if "fd" in row}
+    told = {(pid, int(fd)): tuple(file) for pid, process in processes_of(truth).items() for fd, file in process["fds"].items()}
+    # The agent's while it had the truth told.
+    told = {key: file for key, file in told.items() if file[0] not in ("/run/stdout", "/run/stderr")}
+    assert {key: path for key, (path, _) in listed.items()} == {key: path for key, (path, _) in told.items()}
+    still = [key for key, (path, _) in told.items() if path.startswith(("/root/", "/run/plain", "/run/deleted"))]
+    assert len(still) > 3 and all(listed[key] == told[key] for key in still)
+
+
+STATES = {1: "ESTABLISHED", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 6: "TIME_WAIT", 7: "CLOSE", 8: "CLOSE_WAIT", 10: "LISTEN"}
+PROTOCOLS = {"tcp": "TCP", "tcp6": "TCP", "udp": "UDP", "udp6": "UDP", "raw": "ICMP", "raw6": "UNKNOWN (58)"}
+
+
+def test_netstat_internet(guest):
+    run, truth = guest
+    rows = run("netstat").rows
+    rows = rows[:rows.index("section")]
+    listed = sorted((str(row[0]).replace("IPPROTO_", ""), str(row[1]), int(row[2]), str(row[3]), int(row[4]), str(row[5]))
+                    for row in rows)
+    told = []
+    for table, protocol in PROTOCOLS.items():
+        for line in truth["net"][table].splitlines()[1:]:
+            cells = line.split()
+            # A socket that is not of a file any more, as one that waits for its peer, has no inode.
+            if cells[9] != "0":
+                told.append((protocol, *address_of(cells[1]), *address_of(cells[2]), STATES[int(cells[3], 16)]))
+    assert len(told) >= 14
+    assert listed == sorted(told)
+
+
+def address_of(text):
+    """(address, port) as /proc/net/tcp writes it: words of the machine's byte order."""
+    words, port = text.split(":")
+    raw = b"".join(bytes.fromhex(words[at:at + 8])[::-1] for at in range(0, len(words), 8))
+    return str(ipaddress.ip_address(raw)), int(port, 16)
+
+
+def test_netstat_unix(guest):
+    run, truth = guest
+    rows = run("netstat").rows
+    listed = sorted((int(row[4]), str(row[2]), int(row[1]), str(row[5])) for row in rows[rows.index("section") + 1:])
+    types = {"0001": "SOCK_STREAM", "0002": "SOCK_DGRAM", "0005": "SOCK_SEQPACKET"}
+    told = sorted((int(cells[6]), types[cells[4]], int(cells[1], 16), cells[7] if len(cells) > 7 else "")
+                  for cells in (line.split(None, 7) for line in truth["net"]["unix"].splitlines()[1:]) if cells[6] != "0")
+    assert len(told) >= 5 and listed == told
+
+
+def test_ifconfig(guest):
+    run, truth = guest
+    here = [row for row in run("ifconfig").rows]
+    listed = {(str(row["interface"]), str(row["ipv4"]), str(row["MAC"]).lower()) for row in here}
+    told = {(found[0], found[1].split("/")[0], truth["interfaces"][found[0]]["mac"])
+            for found in re.findall(r"^\d+: (\S+) +inet (\S+)", truth["addresses"], re.M)}
+    assert len(told) >= 2 and told <= listed
+    # Another network namespace has devices of its own, down and without an address.
+    without = {(name, "", interface["mac"]) for name, interface in truth["interfaces"].items() if name not in dict(
+        row[:2] for row in told)}
+    assert without <= listed and {row[0] for row in listed - told - without} == {"lo"}
+
+
+def test_arp(guest):
+    run, truth = guest
+    listed = {(row["ip"], row["mac"], str(row["dev"])) for row in run("arp").rows}
+    told = {(cells[0], cells[3], cells[5]) for cells in (line.split() for line in truth["net"]["arp"].splitlines()[1:])}
+    assert len(told) == 3 and told | {("2001:db8::9", "02:00:5e:00:53:99", "dummy7")} <= listed
+
+
+def test_pkt_queues(guest):
+    run, _ = guest
+    files = run("pkt_queues", dump_dir=".").files
+    assert sorted(files.values()).count(b"waits to be read" * 8) == 2
+
+
+def test_mount(guest):
+    run, truth = guest
+    listed = {(str(row["Device"]), str(row["Path"]), str(row["Type"]), frozenset(str(row["flags"]).split(", ")))
+              for row in run("mount").rows}
+    flags = {"rw", "ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime"}
+    told = {(cells[0], cells[1], cells[2], frozenset(cells[3].split(",")) & flags)
+            for cells in (line.split() for line in truth["mounts"].splitlines())}
+    listed = {(*row[:3], row[3] & flags) for row in listed}
+    assert told <= listed
+    # In another mount namespace something is mounted that the first one has not.
+    assert {row[:3] for row in listed - told} == {("inside", "/run/only-here", "tmpfs")}
+
+
+def test_dmesg(guest):
+    run, truth = guest
+    levels = ("EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG")
+    listed = [(round(row["timestamp"] * 1e6), row["facility"], row["level"], row["message"]) for row in run("dmesg").rows]
+    told = []
+    for record in truth["log"]:
+        head, text = record.split("\n", 1)[0].split(";", 1)
+        priority, _, microseconds = head.split(",")[:3]
+        told.append((int(microseconds), int(priority) >> 3, "LOG_" + levels[int(priority) & 7],
+                     re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)))
+    assert len(told) > 100
+    assert [(abs(ours[0] - theirs[0]) <= 1, ours[1:]) for ours, theirs in zip(listed, told)] == [
+        (True, theirs[1:]) for theirs in told]
+
+
+def test_lsmod(guest):
+    run, truth = guest
+    listed = {str(row["name"]): (int(row["size"]), int(row["start"]) & (1 << 48) - 1) for row in run("lsmod").rows}
+    assert listed == {name: (module["size"], module["address"] & (1 << 48) - 1) for name, module in truth["modules"].items()}
+
+
+def test_lsmod_sections(guest):
+    run, truth = guest
+    listed = {(str(row["name"]), str(row["section"]), int(row["address"]) & (1 << 48) - 1) for row in run("lsmod_sections").rows}
+    assert listed == {(name, section, int(address, 16) & (1 << 48) - 1) for name, module in truth["modules"].items()
+                      for section, address in module["sections"].items()}
+
+
+def test_lsmod_parameters(guest):
+    run, truth = guest
+    written = {"True": "Y", "False": "N"}
+    listed = {(str(row["name"]), str(row["key"])): written.get(str(row["value"]), str(row["value"]))
+              for row in run("lsmod_parameters").rows}
+    told = {(name, key): value for name, module in truth["modules"].items() for key, value in module["parameters"].items()}
+    assert told and {key: listed.get(key) for key in told} == told
+
+
+def test_moddump(guest):
+    run, truth = guest
+    files = run("moddump", dump_dir=".").files
+    assert {name.split(".0x")[0]: len(content) for name, content in files.items()} == {
+        name: module["size"] for name, module in truth["modules"].items()}
+
+
+def test_check_modules(guest):
+    run, truth = guest
+    assert {(str(row["mod_name"]), row["known"]) for row in run("check_modules").rows} == {
+        (name, True) for name in truth["modules"]}
+
+
+def test_cpuinfo(guest):
+    run, truth = guest
+    model, = re.findall(r"^model name\s*: (.*)$", truth["cpuinfo"], re.M)
+    vendor, = re.findall(r"^vendor_id\s*: (.*)$", truth["cpuinfo"], re.M)
+    assert [(row["CPU"], str(row["vendor"]), str(row["model"]).strip()) for row in run("cpuinfo").rows] == [
+        (0, vendor, model.strip())]
+
+
+def test_iomem(guest):
+    run, truth = guest
+    listed = [(row["depth"], int(row["start"]), int(row["end"]), str(row["name"])) for row in run("iomem").rows]
+    told = [(len(found[0]) // 2 + 1, int(found[1], 16), int(found[2], 16), found[3])
+            for found in re.findall(r"^( *)(\w+)-(\w+) : (.*)$", truth["iomem"], re.M)]
+    assert listed[1:] == told
+
+
+def test_bash(guest):
+    run, _ = guest
+    commands = [str(row["command"]) for row in run("bash").rows if "command" in row]
+    assert commands == ["echo first of all", "cd /tmp", "ls -la /nowhere", "export SECRET=hunter2"]
+
+
+def test_check_idt_and_check_syscall_find_nothing(guest):
+    run, _ = guest
+    gates = run("check_idt").rows
+    assert len(gates) == 256 and all(row["symbol"].startswith("linux!") for row in gates if row["present"])
+    calls = [row for row in run("check_syscall").rows if "table" in row]
+    assert len(calls) > 400 and not [row for row in calls if row["highlight"]]
+    assert "linux!__x64_sys_read" in calls[0]["symbol"]
+
+
+def test_checks_of_functions_find_nothing(guest):
+    run, _ = guest
+    for name in ("check_task_fops", "check_proc_fops"):
+        assert run(name).rows == []
+        assert len(run(name, all=True).rows) > 200
+    shown = {(row["symbol"], row["member"]): row["module"] for row in run("check_afinfo").rows}
+    assert shown["tcp4_seq_ops", "show"] == "linux!tcp4_seq_show" and all(shown.values())
+    terminals = {str(row["name"]): row["symbol"] for row in run("check_ttys").rows}
+    assert terminals == {"ttyS0": "linux!n_tty_receive_buf"}
+    assert run("notifier_chains").rows == []
+
+
+def test_check_creds(guest):
+    run, truth = guest
+    assert {int(row["task"].pid) for row in run("check_creds").rows} >= set(processes_of(truth))
+
+
+@pytest.mark.parametrize("path", ["/root/cached", "/run/plain/cached", "/etc/passwd"])
+def test_mfind_and_mcat(guest, path):
+    run, truth = guest
+    told = truth["files"][path]
+    row, = [row for row in run("mfind", path=path).rows if "inode" in row]
+    assert describes(row, told) and str(row["path"]) == path
+    found = run("mcat", path=path, dump_dir=".")
+    content, = found.files.values()
+    assert hashlib.sha256(content).hexdigest() == told["sha256"]
+    assert found.rows[0]["start"] == 0 and found.rows[-1]["end"] == told["size"]
+
+
+def describes(row, told):
+    return (int(row["inode"]), int(row["size"]), str(row["uid"]), str(row["gid"]), str(row["perms"])) == (
+        told["inode"], told["size"], str(told["uid"]), str(told["gid"]), stat.filemode(told["mode"])) and all(
+        int(row[time].v()) == told[time] for time in ("mtime", "ctime"))
+
+
+def test_mls(guest):
+    run, truth = guest
+    listed = {str(row["path"]): row for row in run("mls", path="/root").rows if "inode" in row}
+    assert set(listed) == {"/root/" + name for name in truth["listing"]}
+    assert all(describes(listed["/root/" + name], told) for name, told in truth["listing"].items())
+
+
+def test_banner_and_hostname(guest):
+    run, truth = guest
+    assert [str(row["banner"]).strip("\n\0") for row in run("banner").rows] == [truth["banner"]]
+    assert str(run("hostname").rows[0][0]) == truth["hostname"]
