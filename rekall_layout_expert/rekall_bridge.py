@@ -204,6 +204,7 @@ def _without_disk_images(tsk):
 
 
 def _with_booleans(native_types):
+    native_types.obj.Bool.__str__ = lambda self: str(bool(self.v()))
     for types in vars(native_types).values():
         if isinstance(types, dict) and "bool" in types:
             types["bool"] = native_types.obj.Curry(native_types.obj.Bool, type_name="bool", format_string="?")
@@ -244,7 +245,7 @@ AFTERWARDS = {  # module: (what is done then, why)
     "rekall.plugins": (_with_layout_expert, "only the command line asks for entry points; whoever writes `from rekall "
                        "import session, plugins` is to have live analysis too"),
     "rekall.plugins.overlays.native_types": (_with_booleans, "it reads a bool as a character, which since Python 3 is a "
-                                             "string of bytes, and true: each bool of the kernel was"),
+                                             "string of bytes, and true: each bool was, and is written so"),
     "rekall.plugins.linux.check_tty": (_with_terminals, "it asks whether a member of no object is there by whether it is "
                                        "true, which since Python 3 a NULL pointer is not: check_ttys was never active"),
     "rekall.plugins.filesystems.tsk": (_without_disk_images, "the detection of profiles asks its TSKDetector about every "

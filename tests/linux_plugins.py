@@ -70,11 +70,17 @@ def open_fixture(folder: Path, scratch: Path):
     image.write_bytes(gzip.decompress((folder / "image.core.gz").read_bytes()))
     data = json.loads(gzip.decompress((folder / "profile.json.gz").read_bytes()))
     truth = json.loads(gzip.decompress((folder / "truth.json.gz").read_bytes()))
-    os.environ["HOME"] = str(scratch)
-    rekall = session.Session(filename=str(image), autodetect=[], cache="memory", repository_path=[], logging_level=40)
-    rekall.plugins.load_as().GetPhysicalAddressSpace()
+    rekall = session_on(str(image), scratch)
     give_profile(rekall, data, **data.pop("fixture"))
     return rekall, truth
+
+
+def session_on(image: str, home: Path):
+    """A session on an image, without a profile."""
+    os.environ["HOME"] = str(home)
+    rekall = session.Session(filename=image, autodetect=[], cache="memory", repository_path=[], logging_level=40)
+    rekall.plugins.load_as().GetPhysicalAddressSpace()
+    return rekall
 
 
 def give_profile(rekall, data: dict, slide: int, page_offset: int) -> None:

@@ -62,7 +62,9 @@ def register(detection, subject: Subject, data: dict, repositories: List[Directo
              stages: Stages) -> obj.Profile:
     """Verifies a profile against BTF and memory, gives it to the session and stores it for the next start."""
     name = subject.profile_name()
-    kernel_btf.verify(detection.session, data, _btf(detection.session, subject, data["$CONSTANTS"]), stages, has_memory=True)
+    section = _btf(detection.session, subject, data["$CONSTANTS"])
+    kernel_btf.complete(detection.session, data, section, stages)
+    kernel_btf.verify(detection.session, data, section, stages, has_memory=True)
     profile = _verified(detection, data, name, subject)
     stages.done("verified", name, "against memory")
     kernel_btf.tell(detection.session, data, stages)

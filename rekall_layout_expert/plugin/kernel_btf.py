@@ -37,6 +37,38 @@ def read_btf(memory, subject: Subject, addresses: Mapping[str, int]) -> Optional
     return section if any(section[:_HEADER_SIZE]) else None
 
 
+def complete(session, data: dict, section: Optional[bytes], stages: Stages) -> None:
+    """Adds to a profile made from headers the types that the kernel keeps in source files, as its BTF tells them.
+
+    Headers packages lack them: struct mount, the rings of the log, entries of /proc. $METADATA says of each that it is so.
+    Where gcc shuffled structs, BTF tells the order of the source, and nothing is added.
+    """
+    from rekall_layout_expert.pre_ast.private_types import homes_of
+
+    metadata, left_out = data["$METADATA"], data["$METADATA"].get("left_out", {})
+    wanted = [name for name in left_out if name not in data["$STRUCTS"] and homes_of(name)]
+    if section is None or not wanted or data["$CONFIG"].get("CONFIG_GCC_PLUGIN_RANDSTRUCT") == "y":
+        return
+    from rekall_layout_expert.profile.of_btf import vtypes_of_btf
+
+    try:
+        types = vtypes_of_btf(section, wanted)
+    except LayoutExpertError as error:
+        session.logging.debug("Layout Expert: nothing is taken from the kernel's BTF: %s", error)
+        return
+    # What the profile has is the headers' own, and is held against BTF as well.
+    data["$STRUCTS"].update((name, layout) for name, layout in types.structs.items() if name not in data["$STRUCTS"])
+    for name, choices in types.enums.items():
+        if data["$ENUMS"].setdefault(name, choices) is choices:
+            data["$REVENUMS"][name] = {enumerator: int(value) for value, enumerator in choices.items()}
+    added = [name for name in wanted if name in types.structs]
+    for name in added:
+        del left_out[name]
+        metadata.setdefault("private", {})[name] = "the kernel's BTF"
+    if added:
+        stages.done("btf", f"{len(added)} types that headers lack", ", ".join(sorted(added)[:_MOST_NAMES]))
+
+
 def is_verified(data: dict, section: Optional[bytes]) -> bool:
     """Whether a stored profile has been held against this BTF, or is made of it, or there is none to hold it against."""
     metadata = data["$METADATA"]
