@@ -11,7 +11,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from rekall import obj, plugin, plugins, session  # noqa: F401: imports all plugins
 
@@ -73,6 +73,28 @@ def open_fixture(folder: Path, scratch: Path):
     rekall = session_on(str(image), scratch)
     give_profile(rekall, data, **data.pop("fixture"))
     return rekall, truth
+
+
+def tampered_with(folder: Path, scratch: Path, edit: Callable):
+    """A session on a copy of a fixture's image, in which bytes were changed.
+
+    edit: called with a session on the image as it is; returns {virtual address in the kernel: new bytes}.
+    """
+    scratch.mkdir()
+    rekall, _ = open_fixture(folder, scratch)
+    changes = {rekall.kernel_address_space.vtop(int(address)): data for address, data in edit(rekall).items()}
+    path = scratch / "image.core"
+    content = bytearray(path.read_bytes())
+    for run in rekall.physical_address_space.get_mappings():
+        for address, data in changes.items():
+            if run.start <= address < run.end:
+                at = run.file_offset + address - run.start
+                content[at:at + len(data)] = data
+    path.write_bytes(content)
+    data = json.loads(gzip.decompress((folder / "profile.json.gz").read_bytes()))
+    rekall = session_on(str(path), scratch)
+    give_profile(rekall, data, **data.pop("fixture"))
+    return rekall
 
 
 def session_on(image: str, home: Path):

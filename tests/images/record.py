@@ -32,6 +32,25 @@ MEMORY_MB = 256
 CONFIG = ("CONFIG_NR_CPUS", "CONFIG_HZ", "CONFIG_KASAN", "CONFIG_X86_FRED", "CONFIG_DEFAULT_HOSTNAME")
 
 
+class Asked(dict):
+    """A profile's types, which notes what is asked for, also of its copies."""
+
+    def __init__(self, types: dict, names: Set[str]):
+        super().__init__(types)
+        self.names = names
+
+    def get(self, name, default=None):
+        self.names.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name):
+        self.names.add(name)
+        return super().__getitem__(name)
+
+    def copy(self) -> Asked:
+        return Asked(self, self.names)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("series", nargs="+")
@@ -100,9 +119,11 @@ def record(folder: Path, pre_ast: str, target: Path, home: Path) -> None:
     # As the tests have it: a session that is given its profile.
     rekall = linux_plugins.session_on(dump, home)
     linux_plugins.give_profile(rekall, data, **fixture)
+    names: Set[str] = set()
+    rekall.profile.vtypes = Asked(rekall.profile.vtypes, names)
     run_tests(rekall, truth)
     standard.FDAddressSpace.read = plain_read
-    names = set(rekall.profile.types) & set(data["$STRUCTS"])
+    names = (names | set(rekall.profile.types)) & set(data["$STRUCTS"])
     write_json(target / "profile.json.gz", dict(
         {"$METADATA": {key: data["$METADATA"][key] for key in ("Type", "ProfileClass", "arch", "release", "banner")},
          "$STRUCTS": {name: data["$STRUCTS"][name] for name in names},

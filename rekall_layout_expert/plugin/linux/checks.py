@@ -36,7 +36,7 @@ def functions_in(operations) -> Iterator[Tuple[str, obj.Struct]]:
     operations = operations.deref() if isinstance(operations, obj.Pointer) else operations
     for member in sorted(members_of(operations.obj_profile, operations.obj_type)):
         pointer = operations.m(member)
-        # Operations hold numbers, too, since 5.6 (proc_ops.proc_flags) and 6.9 (file_operations.fop_flags).
+        # Operations hold numbers, too, since 5.6 (proc_ops.proc_flags) and 6.10 (file_operations.fop_flags).
         if isinstance(pointer, obj.Pointer) and pointer and member != "owner":
             yield member, pointer.dereference_as(target="Function", target_args=dict(name=member))
 
@@ -101,7 +101,8 @@ def check_members(plugin, operations, members):
 def check_root_of_proc(plugin):
     """The operations of the inodes of /proc's root directory and of what is in it.
 
-    5.8 "proc: allow to mount many instances of proc in one pid namespace" made an end of proc_mnt.
+    Rekall's variable proc_mnt became one of each pid namespace, and 5.8 "proc: allow to mount many instances of proc in one
+    pid namespace" made an end of that.
     """
     if not has_mounts(plugin.session.profile):
         return

@@ -27,7 +27,7 @@ def hostname(plugin):
 def processors(plugin):
     """(number, struct cpuinfo_x86) of each processor that is online.
 
-    4.5 "kernel/cpu.c: make set_cpu_* static inlines" and what precedes it made cpu_online_bits __cpu_online_mask. Rekall
+    4.5 "kernel/cpu.c: export __cpu_*_mask" made cpu_online_bits __cpu_online_mask. Rekall
     looks at eight processors, and reads without KASLR's slide.
     """
     profile, vm = plugin.profile, plugin.kernel_address_space

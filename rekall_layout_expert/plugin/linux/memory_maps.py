@@ -99,7 +99,8 @@ def areas_of(task) -> Iterator[obj.Struct]:
 def name_of(area, task) -> str:
     """What /proc/PID/maps shows behind an area that is of no file.
 
-    The kernel's own mappings have a name, behind vm_private_data since 3.16 ("mm/mm: Add vm_special_mapping …").
+    The kernel's own mappings have a name, behind vm_private_data since 3.16 ("x86, mm: Improve
+    _install_special_mapping and fix x86 vdso naming").
     """
     mm = area.m("vm_mm")
     if area.vm_ops and area.vm_ops == area.obj_profile.get_constant("special_mapping_vmops", is_address=True):

@@ -18,8 +18,8 @@ from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
 def mount_points(plugin):
     """The mounts of each mount namespace, as a process in it sees them; those of the first process come first.
 
-    Rekall walks the table in which the kernel looks mounts up. Of that, 3.14 ("initialize hash tables from mountinfo")
-    made the size a variable, and its chains hlists. The tree of a namespace's mounts is the same in all kernels.
+    Rekall walks the table in which the kernel looks mounts up, whose chains and size changed in 3.14 ("switch mnt_hash to
+    hlist", "resizable namespace.c hashes"). The tree of a namespace's mounts is the same in all kernels.
     What is above the process's root, as an initramfs is, and what another namespace has at the same place, is left out.
     """
     if not has_mounts(plugin.session.profile):

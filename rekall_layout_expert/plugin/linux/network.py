@@ -23,10 +23,11 @@ _MOST_PACKETS, _LONGEST_PACKET, _MOST_FRAGMENTS = 1 << 16, 1 << 20, 64
 
 
 class InetSock(linux.inet_sock):
-    """An Internet socket whose addresses are where they are since 3.8 and 3.13.
+    """An Internet socket whose addresses are in struct sock_common.
 
-    In struct sock_common: 3.8 "net: Move inet_daddr, inet_rcv_saddr … to sock_common", 3.13 "ipv6: make lookups simpler
-    and faster". Rekall takes the address 0.0.0.0 for one that is missing, and reads IPv6 from where pointers are now.
+    Those of IPv4 since 2.6.38 ("net: optimize INET input path further"), ports since 3.8 ("net: move inet_dport/inet_num in
+    sock_common"), those of IPv6 since 3.13 ("ipv6: make lookups simpler and faster"). Rekall takes the address 0.0.0.0 for
+    one that is missing, and reads IPv6 from where pointers are now.
     """
 
     @property
@@ -139,7 +140,8 @@ def _content(packet) -> bytes:
     parts = [packet.obj_vm.read(int(packet.data), length - in_pages)]
     shared = packet.obj_profile.skb_shared_info(offset=int(packet.head) + int(packet.end), vm=packet.obj_vm)
     for fragment in list(shared.frags)[:min(int(shared.nr_frags), _MOST_FRAGMENTS)] if in_pages else ():
-        # skb_frag_t is a bio_vec from 5.4 ("net: Convert skb_frag_t to bio_vec"), and a netmem since 6.10.
+        # skb_frag_t is a bio_vec from 5.4 ("net: Convert skb_frag_t to bio_vec"), and a netmem from 6.9 ("net: add
+        # netmem to skb_frag_t").
         pointer = fragment.multi_m("netmem", "bv_page", "page.p")
         start, size = (int(fragment.multi_m(*names)) for names in (
             ("offset", "bv_offset", "page_offset"), ("len", "bv_len", "size")))

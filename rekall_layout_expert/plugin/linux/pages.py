@@ -1,7 +1,7 @@
 """Pages of physical memory.
 
-Each has a struct page, in an array that begins at vmemmap_base since 4.8 ("x86/mm: Implement ASLR for kernel memory
-regions" made it move, later 5-level page tables, too); Rekall reckons with where it was before.
+Each has a struct page, in an array that began at one address until KASLR came to move all regions of the kernel's memory
+(4.8 "x86/mm: Implement ASLR for kernel memory regions", and what followed it): the variable vmemmap_base tells where.
 """
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Since 3.3 ("vfs: start hiding vfsmount guts series") most of what was in struct vfsmount is in struct mount, which is
 private to fs/. Rekall's own way to a path stops at fifteen names, and tells deleted files by a flag that went in 2.6.38
-("fs: dcache per-bucket dcache hash locking") and means something else today. Source: fs/d_path.c.
+and means something else today. Source: fs/d_path.c.
 """
 from __future__ import annotations
 

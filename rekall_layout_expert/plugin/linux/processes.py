@@ -19,7 +19,7 @@ def tasks_by_number(plugin):
     """
     profile, vm = plugin.session.profile, plugin.kernel_address_space
     namespace = profile.get_constant_object("init_pid_ns", target="pid_namespace", vm=vm)
-    # 4.19 "pids: Move task_pid_type into sched/signal.h", and before "… Move the pgrp and session pid pointers …".
+    # 4.19 "pids: Move the pgrp and session pid pointers from task_struct to signal_struct".
     link = "pid_links" if "pid_links" in members_of(profile, "task_struct") else "pids"
     for _, _, address in xarray_entries(namespace.idr.idr_rt):
         first = profile.pid(offset=address, vm=vm).tasks[_PIDTYPE_PID].first
