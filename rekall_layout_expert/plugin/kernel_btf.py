@@ -47,7 +47,7 @@ def complete(session, data: dict, section: Optional[bytes], stages: Stages) -> N
 
     metadata, left_out = data["$METADATA"], data["$METADATA"].get("left_out", {})
     wanted = [name for name in left_out if name not in data["$STRUCTS"] and homes_of(name)]
-    if section is None or not wanted or data["$CONFIG"].get("CONFIG_GCC_PLUGIN_RANDSTRUCT") == "y":
+    if section is None or not wanted or data.get("$CONFIG", {}).get("CONFIG_GCC_PLUGIN_RANDSTRUCT") == "y":
         return
     from rekall_layout_expert.profile.of_btf import vtypes_of_btf
 

@@ -134,6 +134,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
             return
         if not is_of_files:
             section = kernel_btf.read_btf(memory, subject, data["$CONSTANTS"])
+            kernel_btf.complete(self.session, data, section, stages)
             kernel_btf.verify(self.session, data, section, stages, has_memory=False)
             kernel_btf.tell(self.session, data, stages)
         if self._output:
