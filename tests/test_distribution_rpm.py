@@ -157,6 +157,19 @@ class TestTheHostsRepositories:
         with web.Server(files=tmp_path / "mirror") as server:
             assert fetched(tmp_path, host(tmp_path, key, "baseurl=%s/fedora/39/x86_64" % server.url))
 
+    @pytest.mark.parametrize("name, fits", [("kernel-uek-devel", True), ("kernel-debug-devel", False)])
+    def test_a_package_that_does_not_say_of_which_kernel_it_is(self, tmp_path, content, key, name, fits):
+        folder = tmp_path / "mirror/f"
+        distributions.rpm(folder, content, name, VERSION, BUILD, key=key)
+        distributions.rpm_repository(folder)
+        with web.Server(files=tmp_path / "mirror") as server:
+            root = host(tmp_path, key, "baseurl=%s/f" % server.url)
+            if fits:
+                assert fetched(tmp_path, root)
+            else:
+                with pytest.raises(LayoutExpertError, match="no such package"):
+                    fetched(tmp_path, root)
+
     def test_an_archive_of_the_distribution_has_what_is_superseded(self, tmp_path, repository, key, monkeypatch):
         with web.Server(files=tmp_path / "mirror") as server:
             root = host(tmp_path, key, "baseurl=%s/gone" % server.url)

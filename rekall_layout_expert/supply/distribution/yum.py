@@ -26,6 +26,8 @@ _VARIABLES = ("/usr/share/dnf5/vars.d/*", "/etc/yum/vars/*", "/etc/dnf/vars/*")
 _KEYS = "/etc/pki/rpm-gpg/*"
 _NAMES = re.compile(r"kernel(-.+)?-devel\Z")
 _UNAME = "kernel-devel-uname-r"
+# Those of which uname -r is the package's version, should they not say so: of RHEL, Oracle and ELRepo.
+_PLAIN = ("kernel-devel", "kernel-uek-devel", "kernel-ml-devel", "kernel-lt-devel")
 
 # The last part of a release of these distributions, and what $basearch is there.
 _BASE_ARCHITECTURES = {"i686": "i386", "i586": "i386", "i486": "i386", "armv7l": "armhfp", "armv7hl": "armhfp"}
@@ -73,8 +75,8 @@ def fetch_headers(kernel: Kernel, folder: Path, network, root: Path, report: Cal
     keys = read_keyring(files_under(_KEYS, root))
 
     def belongs(package: Package) -> bool:
-        return Requirement(_UNAME, *kernel.release.split("-", 1)) in package.provides or \
-            (package.name, f"{package.version}-{package.release}.{package.architecture}") == ("kernel-devel", kernel.release)
+        return Requirement(_UNAME, *kernel.release.split("-", 1)) in package.provides or package.name in _PLAIN and \
+            f"{package.version}-{package.release}.{package.architecture}" == kernel.release
 
     for repositories in (configured(_REPOSITORIES, root, variables, keys, looked_at), _archives(distribution, parts, keys)):
         for package, index, repository in find_packages(repositories, _NAMES, belongs, folder, network, looked_at):
