@@ -10,6 +10,7 @@ from guest.machine import Guest
 
 SERIES = "6.1"
 PSLIST = "rekall -f /proc/kcore pslist"
+WITHOUT_BTF = "--pre_ast_skip btf"
 TIMEOUT = 900  # seconds; without KVM everything takes ten times as long
 # A thread, not the process's first, starts a command; getppid() of that names the process all the same.
 THREAD_THAT_FORKS = ("import subprocess, threading; "
@@ -36,10 +37,24 @@ def test_what_fails_says_what_to_do_in_one_line(guest):
     assert re.search(r"/proc/kallsyms .*CAP_SYSLOG.*as root", only_line(guest, f"{as_user} rekall layout_expert"))
 
     with without(guest, "/usr/src"):
-        assert re.search(r"no Pre-AST .*/usr/src/linux-headers-\S+ \(absent\).*--pre_ast", only_line(guest, PSLIST))
+        assert re.search(r"no Pre-AST .*/usr/src/linux-headers-\S+ \(absent\).*--pre_ast", only_line(guest, f"{PSLIST} {WITHOUT_BTF}"))
     with without(guest, "/boot"), without(guest, "/usr/src"):
         line = only_line(guest, PSLIST)
         assert re.search(r"no configuration .*/boot/config-\S+ \(absent\).*--config_file_path", line)
+
+
+def test_without_headers_the_types_are_btfs_and_what_is_collected_serves_as_well(guest):
+    with without(guest, "/usr/src"):
+        steady = set(processes.from_ps(guest.check(processes.PS)).values())
+        guest.check("rekall layout_expert --collect /root/host.zip", TIMEOUT)
+        assert guest.check("stat -c %a /root/host.zip").strip() == "600"
+        code, stdout, stderr = guest.run(PSLIST, TIMEOUT)
+        steady &= set(processes.from_ps(guest.check(processes.PS)).values())
+        assert code == 0 and re.match(r"rekall: there is no Pre-AST .*the types are those of its own BTF.*\n\Z", stderr), stderr
+        assert len(steady) > 20 and steady <= set(processes.from_pslist(stdout).values())
+        code, stdout, stderr = guest.run("rekall layout_expert --from /root/host.zip --output /root/p.json", TIMEOUT)
+        assert code == 0 and "types are those of the kernel's own BTF" in stdout, stdout + stderr
+    guest.check("rm -r /root/host.zip /root/.rekall_cache")
 
 
 def test_profile_of_a_repository_that_cannot_be_written_is_used_all_the_same(guest):
