@@ -10,6 +10,8 @@ import ipaddress
 import re
 import stat
 import struct
+import subprocess
+import sys
 
 import linux_plugins
 import pytest
@@ -37,6 +39,12 @@ def is_worker(name):
 
 def test_images_are_of_several_kernels():
     assert len(KERNELS) >= 4
+
+
+def test_nothing_of_ours_for_linux_is_imported_before_a_profile_is_loaded():
+    code = ("import sys; from rekall import plugins; "
+            "sys.exit('rekall_layout_expert.plugin.linux' in sys.modules or 'rekall_layout_expert.plugin' not in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_pslist(guest):
@@ -208,7 +216,8 @@ def test_lsmod(guest):
 
 def test_lsmod_sections(guest):
     run, truth = guest
-    listed = {(str(row["name"]), str(row["section"]), int(row["address"]) & (1 << 48) - 1) for row in run("lsmod_sections").rows}
+    listed = {(str(row["name"]), str(row["section"]), int(row["address"]) & (1 << 48) - 1)
+              for row in run("lsmod_sections").rows}
     assert listed == {(name, section, int(address, 16) & (1 << 48) - 1) for name, module in truth["modules"].items()
                       for section, address in module["sections"].items()}
 

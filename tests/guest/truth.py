@@ -31,9 +31,9 @@ def process(pid):
     for fd in os.listdir(folder + "fd") if os.path.isdir(folder + "fd") else ():
         position = re.search(r"^pos:\t(\d+)", read(folder + "fdinfo/" + fd), re.M)
         fds[fd] = [link(folder + "fd/" + fd), int(position.group(1)) if position else None]
-    return {"name": read(folder + "comm").rstrip("\n"), "ppid": int(status.get("PPid", 0)), "uid": status.get("Uid", "").split("\t")[0],
-            "command": read(folder + "cmdline"), "maps": read(folder + "maps"), "fds": fds, "exe": link(folder + "exe"),
-            "mounts": link(folder + "ns/mnt")}
+    return {"name": read(folder + "comm").rstrip("\n"), "ppid": int(status.get("PPid", 0)),
+            "uid": status.get("Uid", "").split("\t")[0], "command": read(folder + "cmdline"), "maps": read(folder + "maps"),
+            "fds": fds, "exe": link(folder + "exe"), "mounts": link(folder + "ns/mnt")}
 
 
 def kernel_log():
@@ -60,7 +60,8 @@ def modules():
 
 
 def interfaces():
-    return {name: {"mac": read("/sys/class/net/%s/address" % name).strip(), "flags": int(read("/sys/class/net/%s/flags" % name), 16)}
+    return {name: {"mac": read("/sys/class/net/%s/address" % name).strip(),
+                   "flags": int(read("/sys/class/net/%s/flags" % name), 16)}
             for name in os.listdir("/sys/class/net")}
 
 

@@ -3,7 +3,6 @@
 Prints "ready" when all is there, and then stays. Only the standard library of the guest's Python is used.
 """
 import ctypes
-import fcntl
 import lzma
 import mmap
 import os
@@ -12,7 +11,6 @@ import select
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 
@@ -81,7 +79,8 @@ def sockets():
         datagram = socket.socket(family, socket.SOCK_DGRAM)
         datagram.bind((address, 4714))
         datagram.connect((address, 4712 if family == socket.AF_INET else 4713))
-        raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6)
+        raw = socket.socket(family, socket.SOCK_RAW,
+                            socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6)
         KEPT.extend((listener, client, server, closing, any_address, datagram, raw))
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     stream.bind("/run/workload.sock")

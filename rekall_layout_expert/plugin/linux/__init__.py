@@ -14,7 +14,8 @@ from rekall_layout_expert.plugin.linux import (
     checks, files, heaps, log, machine, memory_maps, modules, mounts, network, pages, paths, processes, symbols, tasks)
 from rekall_layout_expert.plugin.linux.replacing import mark
 
-_SUBJECTS = (paths, tasks, memory_maps, pages, processes, mounts, network, modules, log, symbols, machine, files, checks, heaps)
+_SUBJECTS = (paths, tasks, memory_maps, pages, processes, mounts, network, modules, log, symbols, machine, files, checks,
+             heaps)
 
 
 def apply(profile: obj.Profile) -> None:

@@ -202,7 +202,8 @@ def terminals(plugin):
             if tty and tty.ldisc:
                 function = tty.ldisc.ops.receive_buf
                 names = names_of(plugin.session, int(function))
-                yield dict(name=tty.name, address=function, symbol=names or "Unknown", highlight=None if names else "important")
+                yield dict(name=tty.name, address=function, symbol=names or "Unknown",
+                           highlight=None if names else "important")
 
 
 @replaces(notifier_chains.NotifierChainPlugin, "render")

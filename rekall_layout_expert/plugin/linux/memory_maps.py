@@ -120,7 +120,8 @@ def collect_maps(plugin):
             continue
         yield dict(divider=f"Proc {task.name} ({task.pid})")
         for area in areas_of(task):
-            row = dict(task=task, start=area.vm_start, end=area.vm_end, flags=area.vm_flags, pgoff=0, major=0, minor=0, inode=0)
+            row = dict(task=task, start=area.vm_start, end=area.vm_end, flags=area.vm_flags, pgoff=0, major=0, minor=0,
+                       inode=0)
             if area.vm_file:
                 inode = area.vm_file.dentry.d_inode
                 row.update(pgoff=area.vm_pgoff << 12, major=inode.i_sb.major, minor=inode.i_sb.minor, inode=inode.i_ino,

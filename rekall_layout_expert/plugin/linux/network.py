@@ -40,7 +40,8 @@ class InetSock(linux.inet_sock):
 
     @property
     def src_port(self):
-        return self.m("inet_sport").cast("unsigned be short") if self.m("inet_sport") != None else super().src_port  # noqa: E711
+        port = self.m("inet_sport")
+        return port.cast("unsigned be short") if port != None else super().src_port  # noqa: E711
 
     @property
     def dst_port(self):
