@@ -18,9 +18,10 @@ from rekall_layout_expert.errors import LayoutExpertError  # noqa: E402
 from rekall_layout_expert.host.release import Kernel  # noqa: E402
 from rekall_layout_expert.plugin.options import Sources  # noqa: E402
 from rekall_layout_expert.plugin.profile_maker import over_the_network  # noqa: E402
-from rekall_layout_expert.supply import find_pre_ast  # noqa: E402
+from rekall_layout_expert.supply import SOURCES, find_pre_ast  # noqa: E402
 from rekall_layout_expert.supply.library.signatures import Signer, make_keys  # noqa: E402
 from rekall_layout_expert.supply.library.store import Store, parcel_of  # noqa: E402
+from rekall_layout_expert.supply.matching import Level  # noqa: E402
 from rekall_layout_expert.supply.repository import DirectoryRepository  # noqa: E402
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "guest.core"
@@ -122,7 +123,7 @@ def test_offline_nobody_is_asked_and_the_line_says_so(rekall, image, server):
 
 
 def test_a_level_that_there_is_not_is_told(rekall, image):
-    assert "'exactly' is no level of matches; give exact, " in line_of(rekall("-f", image, "--accept", "exactly", "pslist"))
+    assert "--accept knows no 'exactly'; give exact, " in line_of(rekall("-f", image, "--accept", "exactly", "pslist"))
 
 
 # Signed libraries
@@ -176,6 +177,19 @@ def test_a_library_that_goes_back_in_time_is_refused_by_who_has_seen_more(signed
         found(library, key, tmp_path / "kept")
 
 
+def test_where_nothing_can_be_remembered_a_line_says_so(signed, tmp_path):
+    library, key = signed
+    (tmp_path / "file").write_text("where the cache should be")
+    lines = []
+    stages = SimpleNamespace(report=lambda step: None, say=lines.append)
+    for repositories in ([], [DirectoryRepository(tmp_path / "file")]):
+        over_the_network(Sources((str(library),), str(key)), repositories, stages)
+    assert len(lines) == 2 and all("goes back in time" in line for line in lines)
+    over_the_network(Sources((str(library),), str(key)), [DirectoryRepository(tmp_path / "kept")], stages)
+    over_the_network(Sources((str(library),)), [], stages)
+    assert len(lines) == 2
+
+
 # Options
 
 class Session:
@@ -201,6 +215,18 @@ def test_the_plugins_options_come_before_rekalls_and_those_before_the_environmen
     arguments = SimpleNamespace(pre_ast_repository="plugin", pre_ast_keys=None, pre_ast_skip=None, offline=False, accept="exact")
     assert Sources.in_options(session, arguments)[0] == ("plugin",)
     assert Sources.in_options(session, arguments).accept == "exact"
+
+
+@pytest.mark.parametrize("options", [dict(pre_ast_skip="headers,distributon"), dict(accept="upstraem")])
+def test_a_word_that_is_none_is_refused(options):
+    with pytest.raises(LayoutExpertError, match="knows no '(distributon|upstraem)'; give "):
+        Sources.in_options(Session(**options))
+
+
+def test_the_words_are_those_of_the_sources_and_levels():
+    assert Sources.in_options(Session(pre_ast_skip=[*SOURCES, "btf"])).skip == {*SOURCES, "btf"}
+    for level in Level:
+        assert Sources.in_options(Session(accept=str(level))).accept == str(level)
 
 
 def test_nothing_given_is_the_usual(monkeypatch):

@@ -91,12 +91,17 @@ def stalls(handler):
     handler.server.over.wait(60)
 
 
-def drips(handler):
+def drips(handler, size=1):
     """Sends a byte now and then, for ever."""
     answer(handler, Content_Length=1 << 20)
     while not handler.server.over.wait(0.05):
-        handler.wfile.write(b"x")
+        handler.wfile.write(bytes(size))
         handler.wfile.flush()
+
+
+def flows(handler):
+    """Sends without a stop, and too slowly all the same."""
+    drips(handler, 2000)
 
 
 def drips_headers(handler):

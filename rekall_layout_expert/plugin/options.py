@@ -10,6 +10,8 @@ from typing import FrozenSet, NamedTuple, Optional, Tuple
 
 from rekall import config
 
+from rekall_layout_expert.errors import LayoutExpertError
+
 _FILES = (
     ("config_file_path", "The kernel's configuration, as /boot/config-RELEASE. Beside an image: IMAGE.config."),
     ("system", "The kernel's System.map or a copy of its /proc/kallsyms, read as root. "
@@ -30,6 +32,8 @@ SOURCE_OPTIONS = (
     dict(name="accept", help="How near a Pre-AST has to be to the kernel: exact (the default), distribution (another build of "
          "the same version), upstream (the same version without the distribution's patches)."),
 )
+_WORDS = ("local", "repositories", "headers", "distribution", "btf")
+_LEVELS = ("exact", "distribution", "upstream")
 _VARIABLES = {"pre_ast_repository": "LAYOUT_EXPERT_REPOSITORY", "pre_ast_keys": "LAYOUT_EXPERT_KEYS"}
 for _name, _help in _FILES:
     config.DeclareOption(f"--{_name}", group="Layout Expert", help=_help)
@@ -72,12 +76,20 @@ class Sources(NamedTuple):
 
     @classmethod
     def in_options(cls, session, arguments=None) -> Sources:
-        """As the options of a plugin say, or else Rekall's, or else the environment."""
+        """As the options of a plugin say, or else Rekall's, or else the environment.
+
+        A LayoutExpertError tells of a word that is none, which would be as if it had not been given.
+        """
         def given(name):
             return getattr(arguments, name, None) or session.GetParameter(name) or os.environ.get(_VARIABLES.get(name, ""))
 
-        return cls(_list(given("pre_ast_repository")), given("pre_ast_keys") or None, frozenset(_list(given("pre_ast_skip"))),
-                   bool(given("offline")), given("accept") or "exact")
+        skip, accept = _list(given("pre_ast_skip")), given("accept") or _LEVELS[0]
+        for option, words, known in (("pre_ast_skip", skip, _WORDS), ("accept", (accept,), _LEVELS)):
+            for word in words:
+                if word not in known:
+                    raise LayoutExpertError(f"--{option} knows no {word!r}", next_step="give " + ", ".join(known))
+        return cls(_list(given("pre_ast_repository")), given("pre_ast_keys") or None, frozenset(skip),
+                   bool(given("offline")), accept)
 
 
 def _list(value) -> Tuple[str, ...]:

@@ -130,6 +130,9 @@ def over_the_network(sources: Sources, repositories: List[DirectoryRepository], 
     network = Network(sources.offline, stages.report)
     keys = read_keys(sources.keys) if sources.keys else ()
 
+    if keys and sources.repositories and _memory_of("", repositories) is None:
+        stages.say("nothing can be remembered of signed repositories, so none is noticed that goes back in time")
+
     def library_at(place: str) -> Library:
         return Library(repository_at(place, network), keys, _memory_of(place, repositories) if keys else None,
                        report=stages.report)

@@ -6,10 +6,11 @@ nothing here takes longer than it says, whatever the other side does:
 
   the name of a host       RESOLVE seconds, which is time for a second resolver when the first is dead
   a connection             CONNECT seconds for each address of the host
-  the first, the next byte STALL seconds, with names and redirects
+  the answer               STALL seconds, with names and redirects
+  each next LEAST bytes    STALL seconds
   the whole file           DEADLINE seconds
 
-A host that did not answer, and a resolver, is not asked a second time by the same Network. What arrives is not to be
+A host that took too long, and a resolver, is not asked a second time by the same Network. What arrives is not to be
 believed: whoever asked holds it against a digest or a signature. That a web page arrived instead of a
 file, as from the login of a hotel, is told here, since no digest says so.
 
@@ -34,6 +35,7 @@ from rekall_layout_expert.version import VERSION
 
 RESOLVE, CONNECT, STALL, DEADLINE = 6.0, 3.0, 10.0, 300.0  # seconds
 OFFLINE = "was not asked, as --offline says"
+LEAST = 1000  # bytes in STALL seconds
 _REDIRECTS = 5
 _CHUNK = 1 << 16  # bytes
 _CONNECTIONS = 8  # to one host, of threads that fetch at once
@@ -66,6 +68,10 @@ class Credentials(NamedTuple):
     certificate: str = ""
     key: str = ""
     authorities: str = ""
+
+
+class _TooSlow(LayoutExpertError):
+    """It took longer than it may."""
 
 
 class Network:
@@ -131,7 +137,7 @@ class Network:
         try:
             self._watch(transfer, shown)
         except LayoutExpertError as error:
-            if transfer.has_answered:
+            if transfer.has_answered and not isinstance(error, _TooSlow):
                 raise
             self._silent[place] = error.what[len(shown) + 1:]
             raise Unreachable(shown, self._silent[place], error.next_step) from error
@@ -142,21 +148,23 @@ class Network:
     def _watch(self, transfer: _Transfer, shown: str) -> None:
         """Waits for a transfer as long as it deserves, and raises what ended it."""
         start = last = time.monotonic()
-        received = 0
+        received = at_last = 0
         while not transfer.done.wait(min(_TICK, self.stall, self.resolve)):
             now = time.monotonic()
             if transfer.received != received:
-                received, last = transfer.received, now
+                received = transfer.received
+                if received - at_last >= LEAST or not at_last:
+                    at_last, last = received, now
                 self.report(f"FETCHING {shown}: {_megabytes(received, transfer.size)}")
             if transfer.is_resolving and now - start > self.resolve:
                 self.resolver_is_silent.set()
                 raise LayoutExpertError(f"{shown} {_no_resolver(self)}")
             if now - last > self.stall:
-                silence = f"has sent nothing for {self.stall:g} s, after {received} bytes" if transfer.has_answered else \
+                silence = f"has sent less than {LEAST} bytes in {self.stall:g} s" if transfer.has_answered else \
                     f"has not answered within {self.stall:g} s"
-                raise LayoutExpertError(f"{shown} {silence}")
+                raise _TooSlow(f"{shown} {silence}")
             if now - start > self.deadline:
-                raise LayoutExpertError(f"{shown} was not there in {self.deadline:g} s: {_megabytes(received, transfer.size)}")
+                raise _TooSlow(f"{shown} was not there in {self.deadline:g} s: {_megabytes(received, transfer.size)}")
         transfer.wait()
 
     def pool_for(self, parts):
@@ -238,6 +246,8 @@ class _Transfer(Call):
             finally:
                 # What is left unread is of no use, and may be without end.
                 response.release_conn() if self.received == self.size else response.close()
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise _TooSlow(f"{without_password(self._url)} has sent nothing for {self._network.stall:g} s") from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError, UnicodeError) as error:
             raise LayoutExpertError(f"{without_password(self._url)} {_reason(error, self._network)}") from error
 
@@ -348,8 +358,6 @@ def _reason(error: Exception, network: Network) -> str:
         return f"cannot be reached: {_system_reason(error)}"
     if isinstance(error, exceptions.ConnectTimeoutError):
         return f"cannot be reached: no connection within {network.connect:g} s"
-    if isinstance(error, exceptions.ReadTimeoutError):
-        return f"has sent nothing for {network.stall:g} s"
     if isinstance(error, exceptions.SSLError):
         return f"is not trusted: {_system_reason(error)}"
     return f"broke off: {_system_reason(error)}"
