@@ -9,7 +9,7 @@ import struct
 from typing import Iterator, List, Tuple
 
 from rekall import obj
-from rekall.plugins.linux import proc_maps
+from rekall.plugins.linux import pas2kas, proc_maps
 from rekall.plugins.overlays.linux import linux
 
 from rekall_layout_expert.plugin.linux.lists import MOST
@@ -129,6 +129,12 @@ def collect_maps(plugin):
             else:
                 row.update(file_path=name_of(area, task))
             yield row
+
+
+@replaces(pas2kas.LinPas2VasResolver, "GetTaskStruct")
+def owner_of_page_tables(resolver, address):
+    """A task, or the word by which Rekall calls the kernel, and of which it would make a task, too."""
+    return address if isinstance(address, str) else resolver.session.profile.task_struct(address)
 
 
 def apply(profile: obj.Profile) -> None:
