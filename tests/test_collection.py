@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import plugin_image
 from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.host import collection
 from rekall_layout_expert.host.collection import read_collection, write_collection
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.kernel_config import KernelConfig
@@ -49,13 +50,13 @@ def members_of(path):
 
 
 def test_what_is_collected_is_what_is_read(collect, host):
-    collection = read_collection(collect())
-    assert collection.kernel == KERNEL
-    assert collection.config.digest == KernelConfig.read(host / "boot/config").digest
-    assert collection.symbols.addresses["_text"] == plugin_image.LINK_TEXT and collection.symbols.kaslr_slide == 0x8000000
-    assert (collection.btf, collection.pre_ast) == (BTF, PRE_AST)
-    assert collection.get("pre_ast/6.1.0-99-amd64/x86_64.past") == PRE_AST
-    assert collection.get("pre_ast/index.json") is None and str(collection).endswith("out.zip")
+    read = read_collection(collect())
+    assert read.kernel == KERNEL
+    assert read.config.digest == KernelConfig.read(host / "boot/config").digest
+    assert read.symbols.addresses["_text"] == plugin_image.LINK_TEXT and read.symbols.kaslr_slide == 0x8000000
+    assert (read.btf, read.pre_ast) == (BTF, PRE_AST)
+    assert read.get("pre_ast/6.1.0-99-amd64/x86_64.past") == PRE_AST
+    assert read.get("pre_ast/index.json") is None and str(read).endswith("out.zip")
 
 
 def test_the_manifest_tells_what_is_in_it(collect):
@@ -208,8 +209,13 @@ def test_no_zip_file_and_no_file(tmp_path):
     for content in (b"", b"PK", b"x" * 100, bytes(100)):
         (tmp_path / "x").write_bytes(content)
         refused(tmp_path / "x", "no ZIP file")
-    refused(tmp_path / "absent", "No such file")
-    refused(tmp_path, "Is a directory")
+    refused(tmp_path / "absent", "cannot read .*No such file")
+    refused(tmp_path, "cannot read .*Is a directory")
+
+
+def test_a_file_without_end(monkeypatch):
+    monkeypatch.setattr(collection, "_LARGEST", 1 << 16)
+    refused("/dev/zero", "is larger than 65536 bytes")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from typing import Dict, NamedTuple, Optional
@@ -121,33 +120,29 @@ def _collection(path: str, members: Dict[str, bytes]) -> Collection:
 
 def _members(path: str) -> Dict[str, bytes]:
     """The content of all members, none of which is there twice, unknown or too large."""
-    with open(path, "rb") as file:
-        _check_directory(path, file)
-        with zipfile.ZipFile(file) as archive:
-            members: Dict[str, bytes] = {}
-            for member in archive.infolist():
-                name = member.filename
-                if name not in _LIMITS or name in members:
-                    raise _refused(path, f"holds {name[:60]!r}, which no collection holds"
-                                         + (" twice" if name in members else ""))
-                # What the directory says of its size may be a lie.
-                with archive.open(member) as content:
-                    members[name] = content.read(_LIMITS[name] + 1)
-                if len(members[name]) > _LIMITS[name]:
-                    raise _refused(path, f"holds a {name} of more than {_LIMITS[name]:,} bytes")
+    data = read_bounded(path, _LARGEST, unpack=False)
+    _check_directory(path, data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members: Dict[str, bytes] = {}
+        for member in archive.infolist():
+            name = member.filename
+            if name not in _LIMITS or name in members:
+                raise _refused(path, f"holds {name[:60]!r}, which no collection holds"
+                                     + (" twice" if name in members else ""))
+            # What the directory says of its size may be a lie.
+            with archive.open(member) as content:
+                members[name] = content.read(_LIMITS[name] + 1)
+            if len(members[name]) > _LIMITS[name]:
+                raise _refused(path, f"holds a {name} of more than {_LIMITS[name]:,} bytes")
     missing = [name for name in _NEEDED if name not in members]
     if missing:
         raise _refused(path, f"lacks {', '.join(missing)}")
     return members
 
 
-def _check_directory(path: str, file) -> None:
+def _check_directory(path: str, data: bytes) -> None:
     """zipfile reads a directory of any length before it shows the first name."""
-    size = file.seek(0, os.SEEK_END)
-    if size > _LARGEST:
-        raise _refused(path, f"has more than {_LARGEST:,} bytes")
-    file.seek(max(size - _END - _LOCATOR, 0))
-    tail = file.read()
+    tail = data[-_END - _LOCATOR:]
     end = tail[-_END:]
     if len(tail) < _END or end[:4] != b"PK\5\6" or tail.startswith(b"PK\6\7") \
             or int.from_bytes(end[12:16], "little") > _LARGEST_DIRECTORY:
