@@ -1,15 +1,20 @@
 """A library of Pre-ASTs: what goes in comes out, in few bytes, whoever writes at the same time or dies while writing."""
+import multiprocessing
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 import header_trees
+from rekall_layout_expert.command_line import main
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.builder import build_pre_ast
 from rekall_layout_expert.pre_ast.program import compile_program
 from rekall_layout_expert.pre_ast.storage import dumps
 from rekall_layout_expert.supply.library import INDEX, OBJECTS, Library, delta
+from rekall_layout_expert.supply.library.building import jobs_for, outcomes
 from rekall_layout_expert.supply.library.lines import content_of, lines_of
 from rekall_layout_expert.supply.library.store import Store, parcel_of
 from rekall_layout_expert.supply.repository import DirectoryRepository
@@ -221,3 +226,186 @@ def test_pruning_removes_what_no_version_needs_and_nothing_else(store, point_rel
 def contents(store):
     top = Path(store.repository.directory)
     return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+
+
+# Several writers, and writers that die
+
+def in_child(function):
+    """Runs a function in a process of its own; its exit status, or minus the signal that ended it."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            function()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_a_writer_that_is_killed_at_any_of_its_writes_costs_only_what_it_was_adding(store, point_releases, write, before, tmp_path):
+    store.add(parcel_of(point_releases[0]))
+    last = parcel_of(pre_ast_at(tmp_path / "other", "6.2.1"))  # a base, the version, the index
+    replace, writes = os.replace, []
+
+    def deadly(*paths):
+        writes.append(paths)
+        if len(writes) == write and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(*paths)
+        if len(writes) == write:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def die():
+        os.replace = deadly
+        store.add(last)
+
+    assert in_child(die) == -signal.SIGKILL
+    library = Library(store.repository)
+    for each in library.index():
+        assert library.pre_ast(each) is not None
+    assert store.add(last)[0] in ("ADDED", "UNCHANGED")
+    assert store.verify([], print) == 0
+    assert sorted(library.index()) == [name("6.1.0"), name("6.2.1")]
+
+
+def test_what_the_dead_have_left_is_pruned_when_nobody_can_be_writing_it_any_more(store, point_releases):
+    store.add(parcel_of(point_releases[0]))
+    left = Path(store.repository.directory, "pre_ast/6.1.0/.x86_64.past.abcd_123")
+    left.write_bytes(b"half")
+    assert store.prune() == (0, 0)
+    os.utime(left, (0, 0))
+    assert store.prune() == (1, 4) and not left.exists()
+
+
+def test_several_writers_at_once_lose_nothing_and_readers_always_find_what_is_listed(store, point_releases):
+    parcels = [parcel_of(pre_ast) for pre_ast in point_releases]
+    start = multiprocessing.get_context("fork").Barrier(4)
+
+    def write(number):
+        start.wait()
+        own = Store(store.repository.directory)
+        for parcel in parcels[number:] + parcels[:number]:
+            own.add(parcel)
+
+    def read():
+        start.wait()
+        while True:
+            library = Library(store.repository)
+            index = library.index()
+            for each in index:
+                library.pre_ast(each)
+            if len(index) == len(parcels):
+                return
+
+    processes = [multiprocessing.get_context("fork").Process(target=write, args=(number,)) for number in range(3)]
+    processes.append(multiprocessing.get_context("fork").Process(target=read))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert store.verify([], print) == 0 and store.prune() == (0, 0)
+    assert {each: entry["digest"] for each, entry in store.entries().items()} == {
+        parcel.name: parcel.statement["digest"] for parcel in parcels}
+
+
+# From the command line, and with workers
+
+@pytest.fixture
+def trees(tmp_path):
+    return [str(header_trees.package(tmp_path / f"tree-{number}", {
+        "Makefile": header_trees.MAKEFILE.replace("85", str(number)),
+        "include/generated/utsrelease.h": f'#define UTS_RELEASE "6.1.{number}"\n'})) for number in range(3)]
+
+
+def run(*arguments):
+    return main(["library", *map(str, arguments)])
+
+
+def test_adding_is_resumed_where_it_stopped_and_a_bad_tree_costs_only_itself(trees, tmp_path, capsys):
+    assert run("add", *trees[:1], "--repository", tmp_path / "library") == 0
+    (tmp_path / "no tree").mkdir()
+    assert run("add", *trees, tmp_path / "no tree", "--repository", tmp_path / "library") == 1
+    told = capsys.readouterr().err
+    assert told.count("ADDED") == 3 and told.count("UNCHANGED pre_ast/6.1.0") == 1
+    assert "LEFT OUT" in told and "is no kernel header tree" in told and "1 of 4 could not be added" in told
+    assert run("list", "--repository", tmp_path / "library") == 0
+    listed = capsys.readouterr().out
+    assert [line.split()[:2] for line in listed.splitlines()[:3]] == [[name(f"6.1.{number}"), f"6.1.{number}"] for number in range(3)]
+    assert "3 versions on 1 bases" in listed
+    assert run("verify", "--repository", tmp_path / "library") == 0
+
+
+def test_an_edited_tree_is_built_again(trees, tmp_path, capsys):
+    run("add", *trees, "--repository", tmp_path / "library")
+    Path(trees[1], "include/linux/sched.h").write_text(SCHED.replace("u32 state;", "u32 state, more;"))
+    run("add", *trees, "--repository", tmp_path / "library")
+    told = capsys.readouterr().err
+    assert told.count("UNCHANGED") == 2 and "REPLACED pre_ast/6.1.1/" in told
+
+
+def test_a_pre_ast_file_is_added_under_what_the_user_says_of_it(point_releases, tmp_path):
+    (tmp_path / "one.past").write_bytes(dumps(point_releases[0]))
+    assert run("add", tmp_path / "one.past", "--repository", tmp_path / "library", "--release", "6.1.0-20-amd64",
+               "--package_version", "6.1.0-1") == 0
+    found = Library(DirectoryRepository(tmp_path / "library")).pre_ast("pre_ast/6.1.0-20-amd64/6.1.0-1/x86_64.past")
+    assert found.header["package_version"] == "6.1.0-1"
+
+
+@pytest.mark.parametrize("arguments, why", [
+    (["list", "--repository", "nowhere"], "has no index"), (["verify", "--repository", "nowhere"], "is no library"),
+    (["mirror", "nowhere", "--repository", "copy"], "has no index"), (["sign", "--repository", "x", "--key", "nowhere"], "cannot read"),
+    (["add", "nowhere", "--repository", "x"], "1 of 1 could not be added"),
+    (["list", "--repository", "x", "--keys", "/dev/null"], "no public key")])
+def test_what_is_not_there_is_told_in_one_line(arguments, why, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 1
+    assert why in capsys.readouterr().err.splitlines()[-1]
+
+
+class Deadly(str):
+    """A path that kills the worker that is handed it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_worker_that_dies_costs_only_its_tree(trees):
+    pytest.importorskip("joblib")
+    jobs = jobs_for(trees, ["x86_64"])
+    deadly = jobs[0]._replace(sources=(Deadly("/deadly"),))
+    found = list(outcomes([*jobs[:1], deadly, *jobs[1:]], {}, workers=2))
+    assert {outcome.parcel.name for outcome in found if outcome.parcel} == {name(f"6.1.{number}") for number in range(3)}
+    (left_out,) = [outcome for outcome in found if not outcome.parcel]
+    assert left_out.job.sources == ("/deadly",) and "died" in left_out.trouble
+
+
+def test_a_dask_cluster_builds_and_goes_on_without_the_worker_that_was_killed(trees, tmp_path):
+    pytest.importorskip("joblib")
+    distributed = pytest.importorskip("distributed")
+    jobs = jobs_for(trees, ["x86_64", "i386"])
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+        found = []
+        for outcome in outcomes(jobs, {}, dask=cluster.scheduler_address):
+            found.append(outcome)
+            if len(found) == 1:
+                os.kill(cluster.workers[0].pid, signal.SIGKILL)
+    assert sorted(outcome.parcel.name for outcome in found) == sorted(
+        name(f"6.1.{number}", arch) for number in range(3) for arch in ("x86_64", "i386"))
+
+
+def test_a_dask_cluster_that_is_not_there_is_told_in_one_line(trees, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("joblib")
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("rekall_layout_expert.supply.library.building._PATIENCE", 0.5)
+    assert run("add", *trees, "--repository", tmp_path / "library", "--dask", "tcp://127.0.0.1:9") == 1
+    assert "cannot be reached" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_several_workers_without_joblib_are_told_what_is_missing(trees, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "joblib", None)
+    assert run("add", *trees, "--repository", tmp_path / "library", "--workers", "2") == 1
+    assert "joblib, which is missing; pip install joblib" in capsys.readouterr().err.splitlines()[-1]

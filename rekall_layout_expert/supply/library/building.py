@@ -167,7 +167,7 @@ def outcomes(jobs: Iterable[Job], known: Dict[str, str], workers: int = 1, dask:
         for job in jobs:
             yield build(job, known)
         return
-    with _engine(workers, dask) as (run, at_work):
+    with _told_as_loss(dask), _engine(workers, dask) as (run, at_work):
         left = dict(enumerate(jobs))
         while left:
             try:
@@ -201,9 +201,22 @@ def _engine(workers: int, dask: Optional[str]):
 
         def run(jobs: Dict[int, Job], known: Dict[str, str]) -> Iterator[Tuple[int, Outcome]]:
             return joblib.Parallel(return_as="generator_unordered", batch_size=1)(
-                joblib.delayed(_numbered)(number, job, known) for number, job in jobs.items())
+                joblib.delayed(_numbered)(number, job, known) for number, job in list(jobs.items()))
 
         yield run, workers
+
+
+@contextlib.contextmanager
+def _told_as_loss(dask: Optional[str]):
+    """What Dask raises, as the error that users see."""
+    try:
+        yield
+    except Exception as error:
+        if dask is None or isinstance(error, LayoutExpertError) or not (
+                isinstance(error, OSError) or type(error).__module__.split(".")[0] == "distributed"):
+            raise
+        raise LayoutExpertError(f"the Dask cluster at {dask} cannot be reached, or was lost: {error or type(error).__name__}",
+                                next_step="what was added stays; add the same again when the cluster is back") from error
 
 
 def _numbered(number: int, job: Job, known: Dict[str, str]) -> Tuple[int, Outcome]:
