@@ -28,6 +28,7 @@ PRECEDENCE = {
     "==": 6, "!=": 6, "&": 5, "^": 4, "|": 3, "&&": 2, "||": 1,
 }  # fmt: skip
 
+_MOST_DIGITS = 1000
 _NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)([uU]?(?:ll|LL|[lL])?[uU]?)\Z")
 _ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "a": 7, "b": 8, "f": 12, "v": 11, "e": 27, "E": 27}
 
@@ -286,6 +287,8 @@ class Arithmetic:
         if not match:
             raise NotConstant("'%s' is not an integer constant" % text)
         digits, suffix = match.group(1), match.group(2).lower()
+        if len(digits) > _MOST_DIGITS:  # the time that int() takes grows with their square
+            raise NotConstant("a constant of %d digits" % len(digits))
         decimal = digits[0] != "0"
         if decimal:
             value = int(digits)

@@ -33,7 +33,7 @@ _NAME_OF_AN_OBJECT = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b([^\W\d]\w*
 _DECLARED = r"\b(?:struct|union)\s+%s\b[^;{}()]*\{|\}[^;{}=()]*(?<!struct )\b%s\b"
 _HEAD = re.compile(r"\b(?:struct|union|enum)\b[^{};*]*\Z")  # a record's head, whose braces follow the macro call
 _BRACED_BY_MACRO = re.compile(r"\b(?:struct|union|enum)\s+(\w+)\s+(\w+)")
-_INVOKED = re.compile(r"([^\W\d]\w*)\s*(?:\(|\Z)")  # its arguments may follow in the next piece
+_INVOKED = re.compile(r"\b([^\W\d]\w*)\s*(?:\(|\Z)")  # its arguments may follow in the next piece
 _STATEMENTS = re.compile(r"\(\s*\{|\bdo\b|\bfor\b|\bif\b")
 _BRACE = re.compile(r"[{}]")
 # What a prototype declares stands before its parameters; attributes may stand before it.

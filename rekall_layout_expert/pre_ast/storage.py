@@ -21,6 +21,7 @@ _SIZE_LIMIT = 64 << 20
 CONTENT_LIMIT = 32 << 20
 _MOST_MARKS = 4000000
 _LONGEST_NUMBER = 20
+_MOST_PRIVATE = 1000  # each is a walk of its own
 _TEXTS = ("version", "arch", "source")
 _TEXTS_OR_NONE = ("release", "common")
 _LISTS_OF_TEXTS = ("search_path", "forced", "generated", "unknown")
@@ -113,6 +114,7 @@ def _is_good(header, files):
         and all(isinstance(program, list) for program in files.values())
         and {ROOT, BOUNDS} <= files.keys()
         and set(header["forced"]) <= files.keys() | set(header["generated"])
+        and len(header["private"]) <= _MOST_PRIVATE
         and all(_is_private(*each, files) for each in header["private"])
         and _tells_randstruct(**header.get("randstruct", {}))
     )

@@ -28,6 +28,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 # So many tokens may come out of one macro call: fifty times what the largest of a kernel takes.
 _MOST_TOKENS = 1000000
 _MOST_TOKENS_PRINTED = 10000000  # what a text without a kernel's manners takes
+_MOST_LARGE_CALLS = 20  # and so many times that out of all calls together
 NOW = None  # the moment after everything seen so far
 _NEVER = float("inf")
 _PASTE = ("##", "%:%:")
@@ -155,7 +156,8 @@ class MacroTable:
         self._macros = {}
         self._disabled = set()
         self._when = NOW
-        self._tokens_left = 0
+        self._tokens_left = self.most_tokens
+        self._tokens_made = 0  # by the calls before this one
         self.met = None
 
     def define(self, name, parameters, body):
@@ -301,6 +303,7 @@ class Reader:
             if not self.stack:
                 self.invocation = (self.tokens, self.position, self.first_line)
                 if self.parent is None:
+                    table._tokens_made += table.most_tokens - table._tokens_left
                     table._tokens_left = table.most_tokens
             builtin = table.builtins.get(token)
             if builtin is not None:
@@ -340,6 +343,8 @@ class Reader:
         table._tokens_left -= len(tokens)
         if table._tokens_left < 0:
             raise LayoutExpertError("the macro %s expands to more than %d tokens" % (macro.name, table.most_tokens))
+        if table._tokens_made > table.most_tokens * _MOST_LARGE_CALLS:
+            raise LayoutExpertError("macros expand to more than %d tokens" % table._tokens_made)
 
     def _leave(self):
         """Goes back to the list below, or on to the next segment; False at the end of everything."""

@@ -35,6 +35,10 @@ from rekall_layout_expert.preprocessor.macros import NOW, MacroTable, destringiz
 _NO_MACROS = 0  # the moment before the first definition
 _PUSHING = (["push_macro"], ["pop_macro"])
 _MOST_NESTED_INCLUDES = 200  # GCC's default -fmax-include-depth
+# So many items may be walked, fifteen times what the largest of a kernel takes: files that include each other twice walk
+# a number of them that doubles with each.
+_MOST_ITEMS = 3000000
+_MOST_ITEMS_PRINTED = 30000000  # what a text without a kernel's manners takes
 
 
 class Declaration:
@@ -95,6 +99,7 @@ class TranslationUnit:
         self._stack = []  # of OpenFile
         self._pending = None
         self._depth = 0
+        self._items_left = _MOST_ITEMS_PRINTED if self.keeps_spelling else _MOST_ITEMS
         self._pack = None
         self._packs = []
         self._pushes = None  # what _Pragma operators say while a text is looked through for them
@@ -163,6 +168,9 @@ class TranslationUnit:
         return program
 
     def _run(self, program):
+        self._items_left -= len(program)
+        if self._items_left < 0:
+            raise LayoutExpertError("%s: #include leads through too many lines" % self._stack[-1].path)
         macros = self.macros
         current, since = macros.current, macros.since
         for item in program:
