@@ -32,8 +32,9 @@ setup(
     python_requires=">=3.9",
     # Not Rekall: its own pins of 2017 cannot be installed any more, so no resolver may follow them. See requirements.txt.
     install_requires=["pyparsing>=3.0", "urllib3>=2.3"],
-    # Repositories of Pre-ASTs that are neither a directory nor on the web.
-    extras_require={"s3": ["s3fs"], "gcs": ["gcsfs"], "stores": ["fsspec"]},
+    # Repositories of Pre-ASTs that are neither a directory nor on the web; many workers that build Pre-ASTs.
+    extras_require={"s3": ["s3fs"], "gcs": ["gcsfs"], "stores": ["fsspec"], "workers": ["joblib>=1.4"],
+                    "dask": ["joblib>=1.4", "distributed"]},
     packages=find_packages(include=["rekall_layout_expert", "rekall_layout_expert.*"]),
     package_data={"": ["**/*.json", "**/*.c", "**/*.h", "**/*.txt"]},
     cmdclass={"build_py": BuildWithBridge},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import distributions
 import header_trees
 from rekall_layout_expert.command_line import main
 from rekall_layout_expert.errors import LayoutExpertError
@@ -364,6 +365,54 @@ def test_what_is_not_there_is_told_in_one_line(arguments, why, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert run(*arguments) == 1
     assert why in capsys.readouterr().err.splitlines()[-1]
+
+
+def deb(folder, content, package, version, architecture):
+    """The path of a package made by dpkg-deb."""
+    distributions.needs("dpkg-deb")
+    (content / "DEBIAN").mkdir(parents=True)
+    (content / "DEBIAN/control").write_text(f"Package: {package}\nVersion: {version}\nArchitecture: {architecture}\n"
+                                            "Maintainer: nobody <nobody@example.org>\nDescription: headers\n")
+    distributions.run("dpkg-deb", "--build", content, folder)
+    return folder / f"{package}_{version}_{architecture}.deb"
+
+
+def test_debians_packages_make_one_tree_of_flavour_and_shared_headers(tmp_path, capsys):
+    pytest.importorskip("debian")
+    header_trees.debian_packages(tmp_path / "root")
+    packages = []
+    for package, architecture in ((header_trees.COMMON, "all"), ("linux-headers-" + header_trees.RELEASE, "amd64")):
+        content = tmp_path / package
+        (content / "usr/src").mkdir(parents=True)
+        os.rename(tmp_path / "root/usr/src" / package, content / "usr/src" / package)
+        packages.append(deb(tmp_path, content, package, "6.1.85-1", architecture))
+    assert run("add", *packages, "--repository", tmp_path / "library") == 0
+    found = Library(DirectoryRepository(tmp_path / "library")).pre_ast(f"pre_ast/{header_trees.RELEASE}/6.1.85-1/x86_64.past")
+    assert (found.header["common"], found.header["package_version"]) == (header_trees.COMMON, "6.1.85-1")
+    assert run("add", *packages, "--repository", tmp_path / "library") == 0
+    assert "UNCHANGED" in capsys.readouterr().err
+    assert run("add", packages[1], "--repository", tmp_path / "another") == 1
+    assert "needs the folder " + header_trees.COMMON in capsys.readouterr().err
+
+
+def test_an_rpm_for_which_the_user_vouches(tmp_path):
+    pytest.importorskip("rpmfile")
+    release = "5.14.0-427.el9.x86_64"
+    header_trees.package(tmp_path / "content/usr/src/kernels" / release, {
+        "include/generated/utsrelease.h": f'#define UTS_RELEASE "{release}"\n'})
+    package = distributions.rpm(tmp_path, tmp_path / "content", "kernel-devel", "5.14.0", "427.el9")
+    assert run("add", package, "--repository", tmp_path / "library") == 0
+    assert Library(DirectoryRepository(tmp_path / "library")).pre_ast(name(release)).header["release"] == release
+
+
+def test_a_package_of_something_else_is_left_out(tmp_path, capsys):
+    pytest.importorskip("debian")
+    (tmp_path / "content/usr/bin").mkdir(parents=True)
+    package = deb(tmp_path, tmp_path / "content", "hello", "1", "amd64")
+    (tmp_path / "not.deb").write_bytes(b"not a package")
+    assert run("add", package, tmp_path / "not.deb", "--repository", tmp_path / "library") == 1
+    told = capsys.readouterr().err
+    assert "holds 0 trees of a kernel's headers" in told and "is no Debian package" in told
 
 
 class Deadly(str):

@@ -18,7 +18,7 @@ import hmac
 import stat
 import struct
 import tempfile
-from typing import BinaryIO, Dict, Iterator, List, NamedTuple, Tuple
+from typing import BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path
@@ -37,19 +37,23 @@ _ARCHIVE_MEMBER = b"07"
 
 
 class Rpm:
-    """A package whose signature is good.
+    """A package whose signature is good, if there is a keyring to tell.
 
     name, version, release, architecture: as its signed header says.
     """
 
-    def __init__(self, file: BinaryIO, place: str, keyring: Keyring):
-        """file: open, can be sought, and stays open. place: what messages call it. Raises LayoutExpertError."""
+    def __init__(self, file: BinaryIO, place: str, keyring: Optional[Keyring]):
+        """file: open, can be sought, and stays open. place: what messages call it. Raises LayoutExpertError.
+
+        keyring: None for a package for which whoever named it vouches; nothing is verified then.
+        """
         self._file, self._place = file, place
         _check_headers(file, place)
         file.seek(0)
         self._rpm = _read(file, place)
         self._tags = self._rpm.headers
-        self._verify(keyring)
+        if keyring is not None:
+            self._verify(keyring)
         self.name, self.version, self.release, self.architecture = (
             self._text(tag) for tag in ("name", "version", "release", "arch"))
 

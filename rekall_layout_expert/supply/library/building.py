@@ -106,7 +106,7 @@ def _of_packages(job: Job, state: str) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         for source in job.sources:
             with open(source, "rb") as file:
-                unpack(_members(file, source), folder, source)
+                unpack(_members(file, source, folder), folder, source)
         trees = _trees_in(folder)
         if len(trees) != 1:
             raise LayoutExpertError(f"the package holds {len(trees)} trees of a kernel's headers, where one is wanted")
@@ -116,8 +116,14 @@ def _of_packages(job: Job, state: str) -> Outcome:
         return _of_tree(job, KernelTree(trees[0], job.architecture), state, {})
 
 
-def _members(file: BinaryIO, source: str) -> Iterator[Member]:
-    return deb_members(file, source) if source.endswith(".deb") else tar_members(file, source)
+def _members(file: BinaryIO, source: str, folder: str) -> Iterator[Member]:
+    if source.endswith(".deb"):
+        return deb_members(file, source)
+    if source.endswith(".rpm"):
+        from rekall_layout_expert.supply.distribution.rpm import Rpm
+
+        return Rpm(file, source, None).members(folder)
+    return tar_members(file, source)
 
 
 def _trees_in(folder: str) -> List[str]:
