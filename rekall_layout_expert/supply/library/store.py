@@ -28,11 +28,11 @@ from rekall_layout_expert.supply.library.signatures import Signer
 from rekall_layout_expert.supply.names import name_of
 from rekall_layout_expert.supply.repository import DirectoryRepository
 
-# A version that would add more than this to every base becomes a base itself. Point releases of a stable
-# series drift by some 0.3 KB each and a base has 500 to 800 KB: with B for the base, d for the drift and n for
-# the releases that share a base, one release costs B/n + d*n/2, which is flat from 20 KB of d*n to 60. Small
-# deltas are for the network, few bases for who adds only some releases of a series.
-LARGEST_DELTA = 48 << 10
+# Bytes. A version that would add more than this to every base becomes a base itself. With B for a base (some
+# 500 KB), d for the drift of a series from one release in the library to the next (0.3 KB if it has all) and n
+# for the releases that share a base, one costs B/n + d*n/2. That is least at small deltas for who adds all
+# releases, and at large ones for who adds some; a new base is what nobody wants for a point release.
+LARGEST_DELTA = 59000
 _MOST_BASES = 4  # that are tried for a version
 _TEMPORARY = re.compile(r"\.[^/]+\.[^/.]{8}\Z")  # what files.write_atomically() leaves if it is killed
 _OLD = 3600.0  # seconds: nobody is writing any more what is older
