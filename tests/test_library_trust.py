@@ -354,8 +354,9 @@ def test_includes_that_double_with_each_file_come_to_an_end(tmp_path):
 def test_large_expansions_are_bounded_in_number_too(tmp_path, monkeypatch):
     monkeypatch.setattr("rekall_layout_expert.preprocessor.macros._MOST_LARGE_CALLS", 1)
     doubling = "#define D0\n" + "".join(f"#define D{number} D{number - 1} D{number - 1}\n" for number in range(1, 14))
+    conditions = "".join(f"#if D13 {number}\n#endif\n" for number in range(1, 200))
     with pytest.raises(LayoutExpertError, match="macros expand to more than"):
-        profile_of(tmp_path, {"include/linux/sched.h": doubling + "#if D13 1\n#endif\n" * 200 + SCHED})
+        profile_of(tmp_path, {"include/linux/sched.h": doubling + conditions + SCHED})
 
 
 @pytest.mark.parametrize("members, why", [
