@@ -345,7 +345,8 @@ def profile_of(directory, changes):
     return make_profile(pre_ast, directory / "config", None)
 
 
-def test_includes_that_double_with_each_file_come_to_an_end(tmp_path):
+def test_includes_that_double_with_each_file_come_to_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("rekall_layout_expert.preprocessor.translation_unit._MOST_ITEMS", 100000)
     chain = {f"include/linux/c{number}.h": f"#include <linux/c{number + 1}.h>\n" * 2 for number in range(150)}
     with pytest.raises(LayoutExpertError, match="too many lines"):
         profile_of(tmp_path, {**chain, "include/linux/c150.h": "", "include/linux/sched.h": "#include <linux/c0.h>\n" + SCHED})
