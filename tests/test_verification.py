@@ -155,6 +155,16 @@ def test_what_is_offered_under_a_name_of_rekall_is_held_against_what_it_stands_f
     assert verified(offered(4, 1), types)["refused"] == ["timespec"]
 
 
+def test_what_btf_does_not_know_stays_unless_only_what_is_verified_may():
+    made = profile(user__table=[0, ["Pointer", {"target": "__unnamed_user_table"}]])
+    made["$STRUCTS"]["__unnamed_user_table"] = [4, {"x": [0, INT]}]
+    verify_by_btf(made, kernel_types().section(), only_verified=True)
+    # Its own member's place is confirmed; what that points to, without a name, is compared with nothing.
+    assert set(made["$STRUCTS"]) == {"list_head", "node", "table", "__unnamed_table_u1", "user"}
+    assert made["$METADATA"]["left_out"] == {"only_ours": "the kernel's own BTF does not know it, and nothing else verifies it"}
+    assert made["$METADATA"]["verified"]["refused"] == ["only_ours"]
+
+
 def test_damage_leaves_the_profile_as_it_was():
     made = profile()
     with pytest.raises(LayoutExpertError, match="damaged"):
