@@ -333,7 +333,7 @@ class Arithmetic:
                     code = int(escape.group(4) or escape.group(5), 16)
                 else:
                     code = _ESCAPES.get(escape.group(3), ord(escape.group(3)))
-            value = code if wide else value << 8 | code & 0xFF
+            value = code if wide else (value << 8 | code & 0xFF) & 0xFFFFFFFF
             count += 1
         if not count:
             raise NotConstant("empty character constant")

@@ -53,6 +53,7 @@ _COMPLEX = ("_Complex", "__complex__", "__complex")
 _STATIC_ASSERT = ("_Static_assert", "static_assert")
 VOID = Base("void")
 _KEYWORD_TYPES = {"__builtin_va_list": Base("__builtin_va_list")}
+_DEEPEST_DECLARATOR = 100  # C asks for 63 of a compiler (C11 5.2.4.1)
 
 
 class SyntaxProblem(Exception):
@@ -82,6 +83,7 @@ class Parser:
         self.line = line
         self.ms_extensions = ms_extensions
         self.lasting = {}  # what #pragma scalar_storage_order and #pragma ms_struct have set
+        self._nesting = 0  # of the current declarator in parentheses
         self._is_qualified = False  # what the current declaration declares
         self._defined = []  # records and enumerations of the current declaration
         self._of_name = []  # standard attributes right behind the name that is being declared
@@ -92,6 +94,7 @@ class Parser:
         try:
             while self.position < self.end:
                 self._defined = []
+                self._nesting = 0
                 self._external_declaration()
         except (NotConstant, IndexError):
             self._withdraw()
@@ -483,7 +486,11 @@ class Parser:
         if inner is not None:
             behind, end = self.position, self.end
             self.position, self.end = inner
+            self._nesting += 1
+            if self._nesting > _DEEPEST_DECLARATOR:
+                raise SyntaxProblem("the declaration is nested too deeply")
             name, type_ = self._declarator(type_, abstract)
+            self._nesting -= 1
             if self.position != self.end:
                 raise self._problem("')'")
             self.position, self.end = behind, end

@@ -13,6 +13,7 @@ from rekall_layout_expert.c_tokens import is_identifier, tokenize
 from rekall_layout_expert.errors import LayoutExpertError
 
 _ARITHMETIC = Arithmetic(64, 64)
+_MOST_SHOWN = 300  # characters of a condition in a message
 
 
 class Conditions:
@@ -65,7 +66,7 @@ class Conditions:
             self._keep(text, value)
             return value
         except NotConstant as error:
-            raise LayoutExpertError("#if %s: %s" % (text, error)) from None
+            raise LayoutExpertError("#if %s: %s" % (text[:_MOST_SHOWN], str(error)[:_MOST_SHOWN])) from None
         except RecursionError:
             raise LayoutExpertError("#if %.60s ...: the expression is nested too deeply" % text) from None
         finally:

@@ -29,6 +29,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 _MOST_TOKENS = 1000000
 _MOST_TOKENS_PRINTED = 10000000  # what a text without a kernel's manners takes
 _MOST_LARGE_CALLS = 20  # and so many times that out of all calls together
+_LONGEST_TOKEN = 1 << 20  # in characters, that ## or # makes
 NOW = None  # the moment after everything seen so far
 _NEVER = float("inf")
 _PASTE = ("##", "%:%:")
@@ -581,6 +582,8 @@ def _pasted(lists):
             out += tokens
             continue
         together = out[-1] + tokens[0]
+        if len(together) > _LONGEST_TOKEN:
+            raise LayoutExpertError("## makes a token of more than %d characters" % _LONGEST_TOKEN)
         pasted = tokenize_spelling(together)
         if len(pasted) != 1 or together == "//":
             raise LayoutExpertError("pasting %s and %s does not make a token" % (out[-1], tokens[0]))
@@ -605,6 +608,8 @@ def _stringified(tokens, spelling):
     if backslashes % 2:
         del parts[len(parts) - 1 - parts[::-1].index("\\")]  # it would make the closing quote a part of the text
     literal = '"%s"' % "".join(parts).strip()
+    if len(literal) > _LONGEST_TOKEN:
+        raise LayoutExpertError("# makes a string of more than %d characters" % _LONGEST_TOKEN)
     return literal if spelling or len(parts) < 2 else Unspelled(literal)
 
 
