@@ -119,7 +119,7 @@ def test_what_is_absent_is_told_from_what_fails(serve, network):
     (web.flows, r"was not there in 2 s: 0.\d of 1.0 MB"),
     (web.drips_headers, "has not answered within 0.6 s"),
     (web.without_end, f"has more than {LIMIT} bytes: not what it is taken for"),
-    (web.answers(body=b"part", Content_Length=1000), "broke off"),
+    (web.answers(body=b"part", Content_Length=1000), "broke off after 4 of 1000 bytes"),
     (web.answers(body=b"x", Content_Length=LIMIT + 1), f"has {LIMIT + 1} bytes, more than {LIMIT}"),
     (web.answers(body=b"4\r\nabcd\r\n", Content_Length=None, Transfer_Encoding="chunked"), "broke off"),
     (web.answers(body=b"zz\r\nabcd\r\n", Content_Length=None, Transfer_Encoding="chunked"), "broke off"),

@@ -265,7 +265,7 @@ class _Transfer(Call):
             self._resolve(parts)
             response = self._network.pool_for(parts).request(
                 "GET", urlunsplit(parts._replace(netloc=_host_of(parts))), headers=headers, redirect=False,
-                preload_content=False, decode_content=False)
+                preload_content=False, decode_content=False, enforce_content_length=False)  # _read() does
             self.has_answered = True
             target = response.get_redirect_location()
             if not target:
