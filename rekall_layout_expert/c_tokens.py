@@ -67,6 +67,7 @@ _SPELLED_TOKEN = Pattern(r"\s+|::|" + _GRAMMAR % (SPELLED_NAME, "|" + _UCN), re.
 _IDENTIFIER = Pattern(_NAME + r"\Z")
 _READ_UCN = re.compile(_UCN)
 _COMBINING = re.compile("[\u0300-\u036f\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")  # never first (C11 D.2)
+_MOST_PASTED = 4  # words that make up one name
 _NO_NAME = re.compile("[\"']|^[.0-9]")
 
 
@@ -127,10 +128,24 @@ class Spelled(str):
 
 def is_identifier(token):
     """Whether `token` is an identifier or a keyword."""
+    if token.isidentifier():
+        return True
     first = token[0]
     if first.isalpha() or first in "_$":
         return token[-1] not in "\"'"
     return first > "\x7f" and _IDENTIFIER.of(token).match(token) is not None
+
+
+def is_pasted(name, words, most=_MOST_PASTED):
+    """Whether ## may make `name`: it is one of `words`, or several of them in a row."""
+    if name in words:
+        return True
+    for end in range(1, len(name)):
+        if name[:end] in words:
+            rest = name[end:]
+            if rest in words or most > 2 and is_pasted(rest, words, most - 1):
+                return True
+    return False
 
 
 def joins(left, right):

@@ -137,6 +137,46 @@ def test_only_what_the_root_reaches_is_in_it(package):
     header_trees.write(package, {"include/linux/unreached.h": "struct unreached { int a; };\n"})
     assert "include/linux/unreached.h" not in build_pre_ast(package).files
 
+def left(package, text, names):
+    """Which of the macros of those names are left of the text of a header."""
+    header_trees.write(package, {"include/linux/more.h": text, "root.c": "#include <linux/more.h>\nstruct s { int x; };\n"})
+    program = json.dumps(build_pre_ast(package, root=package / "root.c").files)
+    return [name for name in names.split() if '[1, "%s"' % name in program]
+
+
+@pytest.mark.parametrize("text, called, uncalled", [
+    ("#define A B\n#define B 1\n#define C A\nstruct t { int a[A]; };\n", "A B", "C"),
+    ("#define A B\n#define B 1\n#define C A\n#if A\nint x;\n#endif\nstruct t { int y; };\n", "A B", "C"),
+    ("#ifdef A\n#define B 1\n#endif\n#define A\nstruct t { int b[B]; };\n", "A B", ""),
+    # Pasted: of words, of parts, and of a number that a config gives.
+    ("#define A(x) a_##x\n#define a_b 1\n#define a_c 2\nstruct t { int a[A(b)]; };\n", "A a_b", "a_c"),
+    ("#define CAT(x, y) x##y\n#define ab 1\n#define ac 1\nstruct t { int a[CAT(a, b)]; };\n", "CAT ab", "ac"),
+    ("#define CAT(x, y) x##y\n#define N_12 1\n#define M_12 1\nstruct t { int a[CAT(N_, CONFIG_X)], b[CAT(N_1, CONFIG_Y)]; };\n",
+     "CAT N_12", "M_12"),
+    ("#define A(x) B(x)\n#define B(x) a_##x\n#define a_b C\n#define C 1\nstruct t { int a[A(b)]; };\n", "A B a_b C", ""),
+    ("#define HEADER <linux/types.h>\n#include HEADER\nstruct t { u32 x; };\n", "HEADER", ""),
+    ("#define A int x;\n#pragma push_macro(\"A\")\nstruct t { int y; };\n", "A", ""),
+    ("#define A(x) x\n#define PUSH _Pragma(\"push_macro(\\\"A\\\")\")\nPUSH struct t { int y; };\n", "A PUSH", ""),
+    ("#define f(x) g(x)\n#define g(x) (x)\nstatic inline int h(int x)\n{\n\treturn f(x);\n}\nstruct t { int y; };\n", "", "f g"),
+    ("#define f(x) g\n#define g 1\nint object(int f(x));\nstruct t { int y; };\n", "", "f g"),
+])
+def test_the_macros_that_nothing_can_call_are_not_in_it(package, text, called, uncalled):
+    assert left(package, text, called + " " + uncalled) == called.split()
+
+
+def test_an_undefined_macro_stays_undefined(package):
+    header_trees.write(package, {"include/linux/more.h": "#define A 1\n#undef A\n#ifndef A\nstruct t { int x; };\n#endif\n",
+                                 "root.c": "#include <linux/more.h>\n"})
+    assert structs(build_pre_ast(package, root=package / "root.c"))["t"] == [4, {"x": [0, ["int"]]}]
+
+
+def test_the_numbers_of_cpu_features_are_in_it(package):
+    # cpufeaturemasks.h is made of them.
+    header_trees.write(package, {"arch/x86/include/asm/cpufeatures.h": "#define NCAPINTS 1\n#define X86_FEATURE_FPU (0*32+ 0)\n"})
+    header_trees.write(package, {"root.c": "#include <asm/cpufeatures.h>\nstruct t { int x; };\n"})
+    files = build_pre_ast(package, root=package / "root.c").files
+    assert [item[1] for item in files["arch/x86/include/asm/cpufeatures.h"]] == ["NCAPINTS", "X86_FEATURE_FPU"]
+
 
 def test_a_root_of_one_s_own(package, tmp_path):
     header_trees.write(package, {"include/linux/reached.h": "struct reached { int a; };\n"})

@@ -51,6 +51,11 @@ _ASM = ("asm", "__asm__", "__asm")
 _SIGNED = ("signed", "__signed__", "__signed")
 _COMPLEX = ("_Complex", "__complex__", "__complex")
 _STATIC_ASSERT = ("_Static_assert", "static_assert")
+# What may be more than a name among specifiers, and before the name in a declarator.
+_SPECIFIERS = _BASE_WORDS.union(_QUALIFIERS, _ATTRIBUTE, _TYPEOF, (
+    "struct", "union", "enum", "typedef", "_Atomic", "_Alignas", "alignas", "_BitInt", "__auto_type", "[",
+))  # fmt: skip
+_BEFORE_A_NAME = _QUALIFIERS.union(_ATTRIBUTE, ("*", "_Atomic", "["))
 VOID = Base("void")
 _KEYWORD_TYPES = {"__builtin_va_list": Base("__builtin_va_list")}
 _DEEPEST_DECLARATOR = 100  # C asks for 63 of a compiler (C11 5.2.4.1)
@@ -169,7 +174,12 @@ class Parser:
         modifying = []
         while self.position < self.end:
             token = tokens[self.position]
-            if token in _BASE_WORDS:
+            if token not in _SPECIFIERS or token == "alignas" and self._peek(1) != "(":
+                if type_ is not None or not is_identifier(token):
+                    break
+                type_ = _KEYWORD_TYPES.get(token) or Named(str(token))
+                self.position += 1
+            elif token in _BASE_WORDS:
                 if type_ is not None and words is None:
                     break
                 words = (words or []) + [token]
@@ -202,7 +212,7 @@ class Parser:
                     type_ = Atomic(self._type_name_in(self._group()))
                 else:
                     atomic = True
-            elif token == "_Alignas" or token == "alignas" and self._peek(1) == "(":
+            elif token == "_Alignas" or token == "alignas":
                 self.position += 1
                 attributes.append(("alignas", self._group()))
             elif token == "_BitInt":
@@ -216,9 +226,6 @@ class Parser:
                 type_ = VOID
             elif token == "__auto_type":
                 raise self._problem("a type instead of __auto_type")
-            elif type_ is None and is_identifier(token):
-                type_ = _KEYWORD_TYPES.get(token) or Named(str(token))
-                self.position += 1
             elif token == "[" and self._peek(1) == "[":
                 # In front they belong to what is declared, behind a type specifier to the type (C23 6.7.1).
                 if type_ is None:
@@ -316,16 +323,14 @@ class Parser:
                 continue
             leading = self._standard_attributes() if token == "[" else []
             base, _, attributes = self._specifiers()
-            if self._accept(";") or self._peek() == "}":
+            if tokens[self.position] in (";", "}"):
                 if self._is_anonymous_member(base):
                     fields.append(Field(None, base, None, attributes))  # GCC drops the leading ones
                 continue
             attributes = leading + attributes if leading else attributes
             while True:
                 fields.append(self._member_declarator(base, attributes))
-                if self._accept(";"):
-                    break
-                if self._peek() == "}":  # GNU C: the last member may go without its semicolon
+                if tokens[self.position] in (";", "}"):  # GNU C: the last member may go without its semicolon
                     break
                 self._expect(",")
                 attributes = attributes + self._attributes()
@@ -341,23 +346,26 @@ class Parser:
 
     # member-declarator: declarator [: width] [attributes] | : width [attributes]
     def _member_declarator(self, base, attributes):
-        if self._peek() == ":":
+        tokens = self.tokens
+        if tokens[self.position] == ":":
             name, type_ = None, base
         else:
             name, type_ = self._declarator(base)
         if self._of_name:
             attributes = attributes + self._taken_of_name()
         width = None
-        if self._accept(":"):
+        if tokens[self.position] == ":":
+            self.position += 1
             start = self.position
             self._skip_until((",", ";", "}") + _ATTRIBUTE)
-            width = self.tokens[start : self.position]
+            width = tokens[start : self.position]
             if "{" in width:
                 width = self._kept(width)
-        attributes = attributes + self._attributes()
+        if tokens[self.position] in _ATTRIBUTE:
+            attributes = attributes + self._attributes()
         if name is None and width is None:
             raise self._problem("a member name")
-        changing = [each for each in attributes if each[0] in _TYPE_ATTRIBUTES]
+        changing = [each for each in attributes if each[0] in _TYPE_ATTRIBUTES] if attributes else ()
         if changing:
             type_ = _with_attributes(type_, changing)
             attributes = [each for each in attributes if each[0] not in _TYPE_ATTRIBUTES]
@@ -433,6 +441,8 @@ class Parser:
         tokens = self.tokens
         while self.position < self.end:
             token = tokens[self.position]
+            if token not in _BEFORE_A_NAME:
+                break
             if token == "*":
                 self.position += 1
                 type_ = Pointer(type_)
@@ -462,7 +472,7 @@ class Parser:
         elif token and is_identifier(token) and token not in _ATTRIBUTE and token not in _ASM:
             name = str(token)
             self.position += 1
-            if self._peek() == "[" and self._peek(1) == "[":
+            if tokens[self.position : self.position + 2] == ["[", "["]:
                 self._of_name = self._standard_attributes()
         suffixes = []
         while self.position < self.end:
@@ -543,7 +553,7 @@ class Parser:
     def _attributes(self):
         """The attributes at the current position that can change a layout."""
         found = []
-        while self._peek() in _ATTRIBUTE:
+        while self.position < self.end and self.tokens[self.position] in _ATTRIBUTE:
             self.position += 1
             content = self._group()
             if content[:1] != ["("]:

@@ -3,22 +3,38 @@ r"""Building a Pre-AST: from a root, every header that any configuration could r
 All branches of all conditionals are followed, so that one Pre-AST serves every configuration of its tree.  At the end
 the pieces that call a macro which makes declarations are marked as opaque (see `pre_ast.program`), and declarations of
 functions and variables are dropped: no type depends on them, but through typeof and sizeof, so those stay whose names
-occur where types are declared.
+occur where types are declared.  With them go the macros, three of four, that nothing else can come to call.
 """
 
 import os
 import re
 
+from rekall_layout_expert.c_tokens import is_pasted
 from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.pre_ast.bounds import bounds_source
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
 from rekall_layout_expert.pre_ast.private_types import PRIVATE_FILES
-from rekall_layout_expert.pre_ast.program import C_KEYWORDS, DEFINE, EAGER, ENDS, IF, INCLUDE, OPAQUE, TEXT, compile_program
+from rekall_layout_expert.pre_ast.program import (
+    C_KEYWORDS,
+    DEFINE,
+    EAGER,
+    ENDS,
+    IF,
+    INCLUDE,
+    LINE,
+    OPAQUE,
+    OTHER,
+    PRAGMA,
+    TEXT,
+    UNDEF,
+    compile_program,
+)
 from rekall_layout_expert.pre_ast.randstruct import randstruct_of
 from rekall_layout_expert.pre_ast.storage import digest_of
 from rekall_layout_expert.pre_ast.tree import KernelTree
+from rekall_layout_expert.preprocessor.generated import CALLED, CPU_FEATURES
 from rekall_layout_expert.preprocessor.headers import missing
 
 _BUILT_IN_ROOT = os.path.join(os.path.dirname(__file__), "root.c")
@@ -39,6 +55,8 @@ _BRACE = re.compile(r"[{}]")
 # What a prototype declares stands before its parameters; attributes may stand before it.
 _CALLED = re.compile(r"\b(?!__)([^\W\d]\w*)\s*\(")
 _WORD = re.compile(r"[^\W\d]\w*")
+_WORD_OR_NUMBER = re.compile(r"\w+")
+_NUMBER = re.compile(r"\d+")
 _PASSED = re.compile(r"(?<![\w-])-D([^\W\d]\w*)")
 
 
@@ -81,6 +99,7 @@ def _build(tree, arch, root, progress):
     _mark_callers(files)
     private = _private_types(units, files, headers)
     _drop_objects(files, headers, {name for _, _, names in private for name in names})
+    _drop_macros(files)
     header = {
         "format": FORMAT,
         "version": headers.version,
@@ -378,3 +397,58 @@ def _inner_includes(program, depth):
             found += [each for includes, _ in inner for each in includes]
             depth = inner[0][1]
     return found, depth
+
+
+def _drop_macros(files):
+    """Drops the macros that nothing can come to call, whatever the config: no text that is left, no directive, no macro that
+    one of them calls, and none of their words pasted together.  What only a dropped macro stood for goes with it.
+    """
+    bodies, pending = {}, set(CALLED)
+    for path, program in files.items():
+        for item in _items(program):
+            if item[0] == DEFINE:
+                found = set(_WORD_OR_NUMBER.findall(item[3]))
+                found.difference_update(each.rstrip(".") for each in item[2] or ())
+                bodies.setdefault(item[1], set()).update(found)
+                if path == CPU_FEATURES or not item[1].isascii() or "$" in item[1]:
+                    pending.add(item[1])
+            else:
+                for text in _texts(item):
+                    pending.update(_WORD_OR_NUMBER.findall(text))
+    # A config's numbers may be pasted, too: any part of what is one in a name.
+    numbers = {number for name in bodies for number in _NUMBER.findall(name)}
+    words = {number[start:end] for number in numbers for end in range(len(number) + 1) for start in range(end)}
+    called = set()
+    while pending:
+        called |= pending
+        words |= pending
+        pending = set().union(*(bodies[name] for name in pending if name in bodies)) - called
+        if not pending:
+            pending = {name for name in bodies.keys() - called if is_pasted(name, words)}
+    for path, program in files.items():
+        files[path] = _without_macros(program, called)
+
+
+def _texts(item):
+    """The C text in an item that defines nothing."""
+    if item[0] == IF:
+        return [condition for condition, _ in item[1]]
+    if item[0] == TEXT or item[0] == INCLUDE and not item[1] or item[0] == OTHER:
+        return [item[2]]
+    return [item[1]] if item[0] in (PRAGMA, LINE) else []
+
+
+def _without_macros(program, called):
+    kept = []
+    for item in program:
+        if item[0] in (DEFINE, UNDEF) and item[1] not in called:
+            continue
+        if item[0] == IF:
+            branches = [[condition, _without_macros(body, called)] for condition, body in item[1]]
+            while branches and not branches[-1][1]:
+                branches.pop()
+            if not branches:
+                continue
+            item = [IF, branches]
+        kept.append(item)
+    return kept

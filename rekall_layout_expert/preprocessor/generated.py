@@ -12,6 +12,8 @@ from math import gcd
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.program import DEFINE, TEXT, compile_program
 
+CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"  # whose macros are read as they stand
+CALLED = ("U64_C",)  # the headers' own macros that the generated ones call
 _BITS_OF_A_LONG = 32
 
 

@@ -54,7 +54,8 @@ def offer_rekall_names(structs: Structs, constants: Dict[str, int]) -> None:
         # Rekall's class for times goes by the name of the member's type, so the members are given it, too.
         for _, members in structs.values():
             for member in members.values():
-                member[1] = _renamed(member[1], "timespec64", "timespec")
+                if member[1][0] == "timespec64" or "target" in member[1][-1]:
+                    member[1] = _renamed(member[1], "timespec64", "timespec")
     for struct, name in OFFERED_MEMBERS:
         if name not in _members(structs, struct) and not (
                 struct == "module" and "core_layout" in _members(structs, struct)):

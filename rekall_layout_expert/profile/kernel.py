@@ -13,7 +13,7 @@ from rekall_layout_expert.pre_ast.bounds import PREFIX, UNKNOWN_PREFIX
 from rekall_layout_expert.pre_ast.model import BOUNDS, ROOT
 from rekall_layout_expert.pre_ast.platforms import has
 from rekall_layout_expert.preprocessor.compiler import CLANG_SINCE, Clang, Compiler
-from rekall_layout_expert.preprocessor.generated import generated_program
+from rekall_layout_expert.preprocessor.generated import CPU_FEATURES, generated_program
 from rekall_layout_expert.preprocessor.headers import Headers
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
 from rekall_layout_expert.profile.makefiles import architecture_macros, target_of
@@ -23,7 +23,6 @@ from rekall_layout_expert.record_layout.abi import find_abi
 from rekall_layout_expert.record_layout.clang import LAYOUTS
 from rekall_layout_expert.trimmer.index import DeclarationIndex
 
-_CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"
 # What a config that does not name its compiler (before 4.18) may have been built with; the first is the likeliest.
 _OLD_COMPILERS = ((4, 9, 4), (4, 4, 7), (7, 3, 0))
 _COMPILERS = ((12, 2, 0), (8, 3, 0))
@@ -71,7 +70,7 @@ class KernelHeaders(Headers):
         if path not in self._generated:
             return self._pre_ast.program(path)
         if self._generated[path] is None:
-            features = self._pre_ast.program(_CPU_FEATURES) if _CPU_FEATURES in self._pre_ast.files else None
+            features = self._pre_ast.program(CPU_FEATURES) if CPU_FEATURES in self._pre_ast.files else None
             self._generated[path] = generated_program(
                 path, self._config.values, self._bounds, self._pre_ast.header["release"], features
             )

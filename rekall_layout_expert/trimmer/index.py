@@ -7,11 +7,11 @@ when a name is found nowhere else.
 
 import re
 
+from rekall_layout_expert.c_tokens import is_pasted
 
 _WORD = re.compile(r"\w+")
 _BARE_WORD = re.compile(r"(?<!struct )(?<!union )(?<!enum )\b\w+")
 _DEFINED_TAG = re.compile(r"(?:struct|union|enum) (\w+)[^;{}()]*\{")
-_MOST_PASTED = 4  # words that make up one name
 
 
 class DeclarationIndex:
@@ -59,9 +59,9 @@ class DeclarationIndex:
         if self._all_words is None:
             words = [self._reachable_words(each) for each in self._opaque]
             self._all_words = (set().union(*(all_ for all_, _ in words)), set().union(*(bare for _, bare in words)))
-        if not _is_pasted(name, self._all_words[kind], _MOST_PASTED):
+        if not is_pasted(name, self._all_words[kind]):
             return []
-        return [each for each in self._opaque if _is_pasted(name, self._reachable_words(each)[kind], _MOST_PASTED)]
+        return [each for each in self._opaque if is_pasted(name, self._reachable_words(each)[kind])]
 
     def _reachable_words(self, declaration):
         """(all words of what a declaration can expand to, those that stand as more than the tag of a use)."""
@@ -112,12 +112,3 @@ class DeclarationIndex:
             for each in self._unit.declarations
             if any(word in piece[0] and pattern.search(piece[0]) for piece in each.pieces)
         ]
-
-
-def _is_pasted(name, words, most):
-    """Whether `name` is one of `words`, or up to `most` of them in a row."""
-    if name in words:
-        return True
-    return most > 1 and any(
-        name[:end] in words and _is_pasted(name[end:], words, most - 1) for end in range(1, len(name))
-    )
