@@ -1,7 +1,8 @@
 """The matrix of exactness: what each kernel, architecture and configuration compared came to, kept and made into tables.
 
 Every cell that tests/test_custom_configs_against_gcc.py runs appends a line of JSON to RESULTS, a file per commit in the
-tests' cache. `python tests/exactness.py [COMMIT]` writes the tables of a commit (the current one) into docs/exactness.md.
+tests' cache. `python tests/exactness.py [COMMIT…]` writes the tables of commits (of the current one) into docs/exactness.md; of a
+cell that several have run, the last named counts.
 """
 import json
 import re
@@ -98,14 +99,15 @@ def _list(title, counter):
     return ["", title + ":", ""] + ["* %s (%d)" % each for each in sorted(counter.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def main(commit_):
-    cells = [json.loads(line) for line in results(commit_).read_text().splitlines()]
+def main(*commits):
+    cells = {commit_: [json.loads(line) for line in results(commit_).read_text().splitlines()] for commit_ in commits}
     before, begin, rest = DOCUMENT.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit("%s lacks the lines between which the tables stand" % DOCUMENT)
-    DOCUMENT.write_text("%s%sCommit %s, %d cells.\n\n%s%s%s" % (before, BEGIN, commit_, len(cells), tables(cells), END, after))
+    title = ", ".join("commit %s: %d cells" % (commit_, len(run)) for commit_, run in cells.items())
+    DOCUMENT.write_text("%s%sBy %s.\n\n%s%s%s" % (before, BEGIN, title, tables(sum(cells.values(), [])), END, after))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else commit())
+    main(*sys.argv[1:] or [commit()])

@@ -89,6 +89,13 @@ def test_several_in_the_environment_of_which_most_are_dead(rekall, image, server
     assert lists_processes(done) and server.asked == ["/" + NAME], done.stderr
 
 
+def test_what_is_refused_is_told_though_another_place_has_it(rekall, image, server, tmp_path):
+    with web.Server({"/" + NAME: b"layout-expert pre-ast 2\nnot its digest\n"}) as hostile:
+        done = rekall("-f", image, *NOWHERE_ELSE, "--pre_ast_repository", f"{hostile.url},{server.url}", "pslist")
+    assert lists_processes(done), done.stderr
+    assert f"rekall: passed over: {hostile.url}, {NAME} (it is truncated or damaged" in done.stderr.splitlines()[0]
+
+
 def test_where_there_is_nothing_a_line_names_every_place(rekall, image, server, tmp_path):
     server.files = None
     done = rekall("-f", image, *NOWHERE_ELSE, "layout_expert", "--pre_ast_repository", f"{tmp_path}/absent,http://127.0.0.1:1/x",

@@ -24,6 +24,7 @@ class Stages:
 
     def __init__(self, session):
         self.passed: List[Stage] = []
+        self.refused: List[str] = []  # files of repositories
         self._session = session
         self._since = time.monotonic()
 
@@ -75,6 +76,8 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
         profile = make_profile(pre_ast, subject.config, symbols, progress=stages.report, randstruct_seed=randstruct_seed, **asked)
         if match:
             profile["$METADATA"]["match"] = {"level": str(match.level), "why": match.why}
+    for place in stages.refused:  # what else would not be told, now that there is a profile
+        stages.say(f"passed over: {printable(place)}")
     profile[profile_section.NAME] = {"banner": kernel.banner}
     left_out = len(profile["$METADATA"].get("left_out", ()))
     stages.done("profile", f"{len(profile['$STRUCTS'])} structs",
@@ -108,7 +111,7 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
         collected = [subject.collection] if subject.collection else []
         where = dict(header_trees=[tree]) if tree else dict(named=subject.pre_ast, repositories=collected + repositories,
                                                             **over_the_network(sources, repositories, stages))
-        return find_pre_ast(subject.kernel, subject.config.architecture, progress=stages.report, skip=sources.skip,
+        return find_pre_ast(subject.kernel, subject.config.architecture, progress=stages.report, skip=sources.skip, refused=stages.refused,
                             keep=repositories[-1] if keep and repositories else None, accept=Level.named(sources.accept), **where)
     # Of a kernel that only its files tell of nobody knows the release that others would have to match.
     if tree:

@@ -38,7 +38,7 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
                  repositories: Iterable = (), header_trees: Optional[Iterable[Path]] = None, keep=None,
                  progress: Optional[Callable[[str], None]] = None, accept: Level = Level.EXACT,
                  published: Iterable = (), headers_package: Optional[Callable] = None,
-                 skip: Collection[str] = ()) -> Tuple[PreAst, str, Match]:
+                 skip: Collection[str] = (), refused: Optional[List[str]] = None) -> Tuple[PreAst, str, Match]:
     """The Pre-AST of a kernel, as (PreAst, one line on where it is from, how well it matches).
 
     kernel: what is known of it, or its release alone. named: the user's file; nothing else is looked at then.
@@ -47,6 +47,7 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
     distribution's, as sources.HeadersPackage wants it. keep: an object with put(name, data), for what
     was not there at once; if it cannot be kept it is used all the same, and the line says so.
     progress: is told each step. accept: what is less than that is not used. skip: words of SOURCES.
+    refused: gets a text for each file of a repository that is there and cannot be used.
     A LayoutExpertError names every place looked at and why each was passed over.
     """
     if isinstance(kernel, str):
@@ -58,7 +59,7 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
     sources = [Kept(repositories, trees), Published(published), InstalledHeaders(trees)]
     if headers_package:
         sources.append(HeadersPackage(headers_package))
-    search = Search(kernel, accept, progress or (lambda step: None), [])
+    search = Search(kernel, accept, progress or (lambda step: None), [], [] if refused is None else refused)
     found = _nearest(sources, search, skip)
     if found:
         return found.pre_ast, f"{found.where}: {found.match}{_kept(found, keep)}", found.match

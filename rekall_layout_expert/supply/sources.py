@@ -26,13 +26,15 @@ from rekall_layout_expert.version import VERSION
 class Search(NamedTuple):
     """kernel: with its architecture. accept: what is less is passed over. report: is told each step.
 
-    looked_at: gets a text for each place that was passed over, with the reason.
+    looked_at: gets a text for each place that was passed over, with the reason. refused: gets those of files
+    that are there and not to be trusted or not to be read: an attack, or a repository that is broken.
     """
 
     kernel: Kernel
     accept: Level
     report: Callable[[str], None]
     looked_at: List[str]
+    refused: List[str]
 
 
 class Found(NamedTuple):
@@ -210,6 +212,7 @@ def _matching_in(library: Library, names: Iterable[str], search: Search) -> Tupl
             raise
         except (LayoutExpertError, OSError) as error:
             passed_over.append(f"{place} ({error})")
+            search.refused.append(passed_over[-1])
             return False
         if pre_ast is None:
             absent.append(name)
@@ -229,6 +232,7 @@ def _matching_in(library: Library, names: Iterable[str], search: Search) -> Tupl
         passed_over.append(f"{library} ({error.reason})")
     except (LayoutExpertError, OSError) as error:
         passed_over.append(f"{library}, its index ({error})")
+        search.refused.append(passed_over[-1])
     if absent:
         passed_over.append(f"{library} (no {', no '.join(absent)})")
     return found, passed_over

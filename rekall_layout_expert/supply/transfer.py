@@ -155,7 +155,7 @@ class Network:
                 received = transfer.received
                 if received - at_last >= LEAST or not at_last:
                     at_last, last = received, now
-                self.report(f"FETCHING {shown}: {_megabytes(received, transfer.size)}")
+                self.report(f"FETCHING {_megabytes(received, transfer.size)} of {shown}")  # terminals cut off the end
             if transfer.is_resolving and now - start > self.resolve:
                 self.resolver_is_silent.set()
                 raise LayoutExpertError(f"{shown} {_no_resolver(self)}")
@@ -265,7 +265,7 @@ class _Transfer(Call):
             self._resolve(parts)
             response = self._network.pool_for(parts).request(
                 "GET", urlunsplit(parts._replace(netloc=_host_of(parts))), headers=headers, redirect=False,
-                preload_content=False, decode_content=False)
+                preload_content=False, decode_content=False, enforce_content_length=False)  # _read() does
             self.has_answered = True
             target = response.get_redirect_location()
             if not target:
@@ -396,4 +396,4 @@ def _user_and_password(parts) -> Optional[str]:
 
 
 def _megabytes(received: int, size: Optional[int]) -> str:
-    return f"{received / 1e6:.1f}" + (f" of {size / 1e6:.1f} MB" if size else " MB")
+    return f"{received / 1e6:.1f}" + (f"/{size / 1e6:.1f} MB" if size else " MB")
