@@ -61,7 +61,8 @@ def test_profile_of_a_repository_that_cannot_be_written_is_used_all_the_same(gue
     guest.check("mkdir -p /root/.rekall_cache/v1.0 && touch /root/.rekall_cache/v1.0/LayoutExpert")
     code, stdout, stderr = guest.run(PSLIST, TIMEOUT)
     assert code == 0 and len(processes.from_pslist(stdout)) > 20, stderr
-    assert len(stderr.splitlines()) == 2 and "cannot write" in stderr and "verified against the kernel's own BTF" in stderr, stderr
+    assert len(stderr.splitlines()) == 3 and all(text in stderr for text in (
+        "Pre-AST ", "cannot write", "verified against the kernel's own BTF")), stderr
     guest.check("rm /root/.rekall_cache/v1.0/LayoutExpert")
 
 

@@ -78,8 +78,9 @@ def test_a_repository_in_the_configuration_file_is_asked_at_the_first_start_only
     (rekall.home / ".rekallrc").write_text(f"cache_dir: .rekall_cache\npre_ast_repository: [{server.url}]\n")
     done = rekall("-f", image, "pslist")
     assert lists_processes(done), done.stderr
-    assert server.asked == ["/" + NAME]
-    assert lists_processes(rekall("-f", image, "pslist")) and len(server.asked) == 1
+    assert server.asked == ["/" + NAME] and f"rekall: Pre-AST from {server.url}, {NAME}: of the same " in done.stderr
+    again = rekall("-f", image, "pslist")
+    assert lists_processes(again) and "Pre-AST" not in again.stderr and len(server.asked) == 1
     assert (rekall.home / ".rekall_cache/v1.0" / NAME).exists(), "kept for whoever makes another profile"
 
 

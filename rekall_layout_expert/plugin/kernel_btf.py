@@ -116,6 +116,9 @@ def tell(session, data: dict, stages: Stages) -> None:
     if data["$METADATA"].get("types_from") == "btf":
         stages.say("there is no Pre-AST of this kernel's headers: the types are those of its own BTF, and --explain has no "
                    "headers and conditions to show (where it was looked for: rekall layout_expert --pre_ast_skip btf)")
+    else:
+        for _, _, how, _ in (stage for stage in stages.passed if stage[0] == "pre_ast"):
+            stages.say(f"Pre-AST {how}")
     if match:
         by = "only what the kernel's own BTF confirms is used" if match["verified_by"] == "btf" else \
             "no BTF confirms it: memory was read by it without a contradiction, and what it was not read for may be wrong"
