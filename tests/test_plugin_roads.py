@@ -139,7 +139,7 @@ def test_what_nothing_can_verify_is_not_written(home, image, inexact, tmp_path):
 
 
 def test_a_level_that_there_is_not_is_one_line(home, image, inexact):  # noqa: F811
-    with pytest.raises(plugin.PluginError, match="'best' is no level of matches; give exact, distribution, upstream"):
+    with pytest.raises(plugin.PluginError, match="--accept knows no 'best'; give exact, distribution, upstream"):
         open_image(image, accept="best").profile
 
 
