@@ -80,6 +80,13 @@ def _store(options):
     return Store(options.repository, Signer.read(key) if key else None)
 
 
+def _existing_store(options):
+    store = _store(options)
+    if not store.exists():
+        raise LayoutExpertError(f"{store} is no library", next_step="'layout_tool library add' makes one")
+    return store
+
+
 def _keys(options):
     from rekall_layout_expert.supply.library.signatures import read_keys
 
@@ -129,11 +136,7 @@ def _list(options, log) -> None:
 
 
 def _verify(options, log) -> None:
-    from rekall_layout_expert.supply.library.store import Store
-
-    store = Store(options.repository)
-    if not store.exists():
-        raise LayoutExpertError(f"{store} is no library", next_step="'layout_tool library add' makes one")
+    store = _existing_store(options)
     wrong = store.verify(_keys(options), lambda line: print(printable(line)))
     if wrong:
         raise LayoutExpertError(f"{store} is not whole: {wrong} of its files", next_step="the reasons stand above; add "
@@ -142,7 +145,7 @@ def _verify(options, log) -> None:
 
 
 def _prune(options, log) -> None:
-    store = _store(options)
+    store = _existing_store(options)
     store.drop(options.names)
     files, size = store.prune()
     log(f"PRUNED {store}: {files} files, {size} bytes")
@@ -158,7 +161,7 @@ def _mirror(options, log) -> None:
 
 
 def _sign(options, log) -> None:
-    store = _store(options)
+    store = _existing_store(options)
     log(f"SIGNED {store.sign()} versions and the index of {store}")
 
 

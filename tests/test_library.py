@@ -1,6 +1,7 @@
 """A library of Pre-ASTs: what goes in comes out, in few bytes, whoever writes at the same time or dies while writing."""
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -360,11 +361,19 @@ def test_a_pre_ast_file_is_added_under_what_the_user_says_of_it(point_releases, 
     (["list", "--repository", "nowhere"], "has no index"), (["verify", "--repository", "nowhere"], "is no library"),
     (["mirror", "nowhere", "--repository", "copy"], "has no index"), (["sign", "--repository", "x", "--key", "nowhere"], "cannot read"),
     (["add", "nowhere", "--repository", "x"], "1 of 1 could not be added"),
+    (["prune", "--repository", "nowhere"], "is no library"),
     (["list", "--repository", "x", "--keys", "/dev/null"], "no public key")])
 def test_what_is_not_there_is_told_in_one_line(arguments, why, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(*arguments) == 1
     assert why in capsys.readouterr().err.splitlines()[-1]
+    assert not os.path.exists("nowhere")
+
+
+@pytest.mark.parametrize("source", ["nowhere", "/dev/zero"])
+def test_a_source_that_is_neither_a_folder_nor_a_file_is_left_out(source, tmp_path, capsys):
+    assert run("add", source, "--repository", tmp_path) == 1
+    assert re.search(f"LEFT OUT .*: there is no file or folder .*{source}$", capsys.readouterr().err, re.M)
 
 
 def deb(folder, content, package, version, architecture):

@@ -90,6 +90,9 @@ def build(job: Job, known: Dict[str, str]) -> Outcome:
         if os.path.isdir(job.sources[0]):
             tree = KernelTree(job.sources[0], job.architecture)
             return _of_tree(job, tree, _state(job, fingerprint(tree.roots, tree.source_arch)), known)
+        missing = next((source for source in job.sources if not os.path.isfile(source)), None)
+        if missing:
+            raise LayoutExpertError(f"there is no file or folder {missing}")
         state = _state(job, _digest(job.sources))
         if state in known:
             return Outcome(job, known_as=known[state])
