@@ -98,7 +98,7 @@ def _add(options, log) -> None:
 
     start = time.monotonic()
     store = _store(options)
-    known = {entry["state"]: name for name, entry in store.entries().items() if entry.get("state")}
+    known = {entry["state"]: name for name, entry in store.entries(to_write=True).items() if entry.get("state")}
     jobs = jobs_for(options.sources, options.arch.split(","), options.release, options.package_version)
     if len(jobs) > 1 and (options.release or options.package_version):
         raise LayoutExpertError("--release and --package_version are of one kernel",
@@ -127,7 +127,12 @@ def _library(place: str, options):
 
 
 def _list(options, log) -> None:
-    entries = _library(options.repository, options).index()
+    from rekall_layout_expert.supply.library import INDEX
+
+    try:
+        entries = _library(options.repository, options).index()
+    except LayoutExpertError as error:
+        raise LayoutExpertError(f"{options.repository}, {INDEX}: {error}") from error
     if not entries:
         raise LayoutExpertError(f"{options.repository} is no library, or an empty one: it has no index")
     for name, entry in sorted(entries.items()):

@@ -182,6 +182,29 @@ def test_keys_from_the_command_line(tmp_path, pre_ast, capsys):
     assert main(["library", "verify", "--repository", library, "--keys", public]) == 0
 
 
+def test_a_signed_library_is_not_written_without_the_key(signed, signer, pre_ast, tmp_path, capsys):
+    (tmp_path / "other.past").write_bytes(dumps(pre_ast_at(tmp_path / "other", "6.2.1")))
+    before, library = contents(signed), signed.repository.directory
+    for arguments in (["add", str(tmp_path / "other.past")], ["prune", NAME]):
+        assert main(["library", *arguments, "--repository", library]) == 1
+        assert "is signed" in capsys.readouterr().err and contents(signed) == before
+    Path(library, INDEX).unlink()
+    with pytest.raises(LayoutExpertError, match="is signed"):
+        Store(library).add(parcel_of(pre_ast))
+    assert Library(signed.repository, [signer.public]).pre_ast(NAME) is not None
+
+
+@pytest.mark.parametrize("arguments", [["list", "--repository", "{}"], ["mirror", "{}", "--repository", "copy"]])
+def test_an_index_that_is_refused_is_named(tmp_path, pre_ast, signer, arguments, capsys, monkeypatch):
+    from rekall_layout_expert.supply.library.signatures import make_keys
+
+    monkeypatch.chdir(tmp_path)
+    Store("library").add(parcel_of(pre_ast))
+    keys = make_keys(tmp_path / "key")
+    assert main(["library", *(each.format("library") for each in arguments), "--keys", str(keys)]) == 1
+    assert capsys.readouterr().err.startswith("layout_tool: library, pre_ast/index: it is not signed")
+
+
 def test_keys_are_those_of_openssl_and_of_no_other_kind(tmp_path):
     pytest.importorskip("Crypto")
     from Crypto.PublicKey import ECC
@@ -355,7 +378,7 @@ def test_includes_that_double_with_each_file_come_to_an_end(tmp_path, monkeypatc
 def test_large_expansions_are_bounded_in_number_too(tmp_path, monkeypatch):
     monkeypatch.setattr("rekall_layout_expert.preprocessor.macros._MOST_LARGE_CALLS", 1)
     doubling = "#define D0\n" + "".join(f"#define D{number} D{number - 1} D{number - 1}\n" for number in range(1, 14))
-    conditions = "".join(f"#if D13 {number}\n#endif\n" for number in range(1, 200))
+    conditions = "".join(f"#if D13 {number}\nstruct s{number} {{ int a; }};\n#endif\n" for number in range(1, 200))
     with pytest.raises(LayoutExpertError, match="macros expand to more than"):
         profile_of(tmp_path, {"include/linux/sched.h": doubling + conditions + SCHED})
 

@@ -90,7 +90,7 @@ class Store:
         A LayoutExpertError tells why it could not be written.
         """
         with self._locked():
-            serial, entries = self._index()
+            serial, entries = self._index(to_write=True)
             old = entries.get(parcel.name)
             if old and old["digest"] == parcel.statement["digest"] and self._is_whole(parcel.name, old):
                 if old.get("state") != parcel.state:
@@ -103,15 +103,15 @@ class Store:
             self._put_index(serial, {**entries, parcel.name: {**entry, "state": parcel.state}})
             return "REPLACED" if old else "ADDED", taken + entry["size"]
 
-    def entries(self) -> Dict[str, dict]:
-        """The index (see `Library.index`); `state` besides, see `Parcel`."""
+    def entries(self, to_write: bool = False) -> Dict[str, dict]:
+        """The index (see `Library.index`); `state` besides, see `Parcel`. to_write: as for who is about to add."""
         with self._locked():
-            return self._index()[1]
+            return self._index(to_write)[1]
 
     def drop(self, names: Iterable[str]) -> None:
         """Takes versions out. A LayoutExpertError tells of one that is not there, and then none is taken out."""
         with self._locked():
-            serial, entries = self._index()
+            serial, entries = self._index(to_write=True)
             names = list(names)
             for name in names:
                 if name not in entries:
@@ -246,24 +246,35 @@ class Store:
         index = envelope.sealed(envelope.INDEX, {"serial": serial}, pack(text))
         self.repository.put(INDEX, (index.signed_by(self._signer) if self._signer else index).dumps())
 
-    def _index(self) -> Tuple[int, Dict[str, dict]]:
-        """(the serial that comes next, entries) of the index; made of the versions if it is missing."""
+    def _index(self, to_write: bool = False) -> Tuple[int, Dict[str, dict]]:
+        """(the serial that comes next, entries) of the index; made of the versions if it is missing.
+
+        to_write: a signed library is refused without a signer, for clients with keys would refuse its index.
+        """
         data = self.repository.get(INDEX)
         if data is not None:
             try:
                 index = envelope.opened(data, envelope.INDEX, "it")
-                return _next(index.statement["serial"]), entries_of(index)
+                entries = entries_of(index)
             except LayoutExpertError as error:
                 raise LayoutExpertError(f"{self}: {INDEX}: {error}",
                                         next_step="if it is deleted, it is made again of what there is") from error
+            self._check_signer(to_write, index)
+            return _next(index.statement["serial"]), entries
         entries = {}
         for name, path in self._files():
             if is_name(name):
                 data = self._read(name)
                 if envelope.is_sealed(data):
                     version = envelope.opened(data, envelope.VERSION, f"{self}: {name}")
+                    self._check_signer(to_write, version)
                     entries[name] = _entry(version, data)
         return _next(max((entry["serial"] for entry in entries.values()), default=0)), entries
+
+    def _check_signer(self, to_write: bool, found: envelope.Envelope) -> None:
+        if to_write and found.signatures and not self._signer:
+            raise LayoutExpertError(f"{self} is signed, and clients with keys would refuse what is written without a signature",
+                                    next_step="give the private key with --key")
 
     def _is_whole(self, name: str, entry: dict) -> bool:
         """Whether the version's files are what the index lists (and signed, if there is a signer)."""
