@@ -67,8 +67,8 @@ class TracingMacroTable(MacroTable):
 
     reader = TracingReader
 
-    def __init__(self, spelling=False):
-        super().__init__(spelling)
+    def __init__(self, spelling=False, known=None):
+        super().__init__(spelling, known)
         self.definition_of = {}
 
     def _macro(self, definition):

@@ -40,6 +40,7 @@ class PreAst:
         self.digest = digest
         # For those who ask again and again, under this config or another one:
         self.found = {}  # {search path: what an #include means there}
+        self.tokens = {}  # {text: its tokens}
         self.answers = {}  # to conditions (see `preprocessor.conditions`)
         self._checked = set()
 

@@ -20,6 +20,7 @@
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/nsproxy.h>
+#include <linux/proc_ns.h>
 #include <linux/utsname.h>
 #include <linux/ipc_namespace.h>
 #include <linux/user_namespace.h>

@@ -18,8 +18,8 @@ _SIZE_LIMIT = 64 << 20
 class Headers:
     """Files by path, each as a program (see `pre_ast.program`).
 
-    search_path: directories, in order; holds_pragmas: some text may hold _Pragma without being marked EAGER; answers: what
-    is known of the conditions in them (see `conditions`).
+    search_path: directories, in order; holds_pragmas: some text may hold _Pragma without being marked EAGER; answers,
+    tokens: what is known of the conditions in them (see `conditions`), and of their texts.
     """
 
     holds_pragmas = False
@@ -27,6 +27,7 @@ class Headers:
     def __init__(self, search_path):
         self.search_path = tuple(search_path)
         self.answers = {}
+        self.tokens = {}
 
     def exists(self, path):
         """Whether there is a file of that path."""

@@ -140,12 +140,14 @@ class Macro:
 class MacroTable:
     """Every macro of a translation unit, with its history.
 
-    spelling: keep white space (for printing); types need none.  Attribute: met, None, or a list to which expansion adds
+    spelling: keep white space (for printing); types need none; known: {text: tokens}, of texts that were read before, by
+    other tables too.  Attribute: met, None, or a list to which expansion adds
     every token list that it reads.
     """
 
-    def __init__(self, spelling=False):
-        self.read = tokenize_spelling if spelling else tokenize
+    def __init__(self, spelling=False, known=None):
+        self.read = tokenize_spelling if spelling else self._read
+        self._known = {} if known is None else known
         self.spelling = spelling
         self.most_tokens = _MOST_TOKENS_PRINTED if spelling else _MOST_TOKENS
         self.moment = 0
@@ -160,6 +162,12 @@ class MacroTable:
         self._tokens_left = self.most_tokens
         self._tokens_made = 0  # by the calls before this one
         self.met = None
+
+    def _read(self, text):
+        tokens = self._known.get(text)
+        if tokens is None:
+            tokens = self._known[text] = tokenize(text)
+        return tokens
 
     def define(self, name, parameters, body):
         """#define: `parameters` is None for an object-like macro."""

@@ -89,7 +89,7 @@ class TranslationUnit:
 
     def __init__(self, headers, compiler, root, defines=None, forced=(), unknown=()):
         self.headers = headers
-        self.macros = self.macro_table(self.keeps_spelling)
+        self.macros = self.macro_table(self.keeps_spelling, headers.tokens)
         self.conditions = Conditions(self.macros, compiler, self._header_exists, headers.answers)
         self.declarations = []
         self.paths = []  # of the files entered, in order, each once

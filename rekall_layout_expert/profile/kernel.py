@@ -44,6 +44,7 @@ class KernelHeaders(Headers):
         platforms = pre_ast.header.get("platforms", ())
         super().__init__(pre_ast.header["search_path"] + [path for path, symbols in platforms if has(symbols, config.values)])
         self.answers = pre_ast.answers
+        self.tokens = pre_ast.tokens
         self._found = pre_ast.found.setdefault(self.search_path, {})
         self._pre_ast = pre_ast
         self._generated = dict.fromkeys(pre_ast.header["generated"])

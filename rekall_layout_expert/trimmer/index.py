@@ -5,6 +5,7 @@ declared name is itself a macro at that moment, or that calls a macro which make
 when a name is found nowhere else.
 """
 
+import functools
 import re
 
 from rekall_layout_expert.c_tokens import is_pasted
@@ -23,23 +24,24 @@ class DeclarationIndex:
     def __init__(self, unit, all_opaque=False):
         self._by_name = by_name = {}
         self._unit = unit
-        self._opaque = []
         self._words = {}
         self._all_words = None
         self._macros = {}
         macros = unit.macros.since
         for declaration in unit.declarations:
             for name in declaration.names:
-                known = by_name.get(name)
-                if known is None:
-                    by_name[name] = [declaration]
+                if name in by_name:
+                    by_name[name].append(declaration)
                 else:
-                    known.append(declaration)
-                if name.lstrip(".") in macros and self._is_renamed(name.lstrip("."), declaration.pieces[0][1]):
-                    declaration.opaque = True
-            declaration.opaque |= all_opaque
-            if declaration.opaque:
-                self._opaque.append(declaration)
+                    by_name[name] = [declaration]
+        for name in by_name:
+            bare = name.lstrip(".")
+            if bare in macros:
+                for declaration in by_name[name]:
+                    declaration.opaque |= self._is_renamed(bare, declaration.pieces[0][1])
+        for declaration in unit.declarations if all_opaque else ():
+            declaration.opaque = True
+        self._opaque = [each for each in unit.declarations if each.opaque]
 
     def _is_renamed(self, name, moment):
         macro = self._unit.macros.lookup(name, moment)
@@ -67,34 +69,29 @@ class DeclarationIndex:
         """(all words of what a declaration can expand to, those that stand as more than the tag of a use)."""
         found = self._words.get(declaration)
         if found is None:
-            words, bare, pending = set(), set(), set()
-            for text, *_ in declaration.pieces:
-                self._add_words(text, (), pending, bare)
-            while pending:
-                words |= pending
-                reached = set()
-                for word in pending:
-                    reached |= self._macro_words(word, bare)
-                pending = reached - words
+            macros = self._unit.macros.since.keys()
+            words, bare, called = set(), set(), set()
+            reached = [_words_of(text) for text, *_ in declaration.pieces]
+            while reached:
+                words.update(*(each for each, _ in reached))
+                bare.update(*(each for _, each in reached))
+                pending = macros & words - called
+                called |= pending
+                reached = [self._macro_words(name) for name in pending]
             found = self._words[declaration] = (words, bare)
         return found
 
-    def _macro_words(self, name, bare):
-        """The words of every definition of a macro; the bare ones go to `bare`, too."""
+    def _macro_words(self, name):
+        """The words of every definition of a macro, and the bare ones."""
         found = self._macros.get(name)
         if found is None:
-            found = self._macros[name] = (set(), set())
+            words, bare = set(), set()
             for macro in self._unit.macros.definitions(name):
-                self._add_words(macro.body, macro.parameters or (), *found)
-        bare |= found[1]
-        return found[0]
-
-    @staticmethod
-    def _add_words(text, parameters, words, bare):
-        words.update(_WORD.findall(text))
-        words.difference_update(parameters)
-        bare.update(_BARE_WORD.findall(text))
-        bare.update(_DEFINED_TAG.findall(text))
+                of_body = _words_of(macro.body)
+                words |= of_body[0].difference(macro.parameters or ())
+                bare |= of_body[1]
+            found = self._macros[name] = (words, bare)
+        return found
 
     def all(self):
         """Every declaration that may declare a type."""
@@ -107,8 +104,16 @@ class DeclarationIndex:
     def mentioning(self, word):
         """The declarations in whose unexpanded text a word stands; a slow look-up for the rare typeof(object)."""
         pattern = re.compile(r"\b%s\b" % re.escape(word))
-        return [
+        found = [
             each
             for each in self._unit.declarations
-            if any(word in piece[0] and pattern.search(piece[0]) for piece in each.pieces)
+            for piece in each.pieces
+            if word in piece[0] and pattern.search(piece[0])
         ]
+        return list(dict.fromkeys(found))
+
+
+@functools.lru_cache(maxsize=1 << 13)
+def _words_of(text):
+    """(the words of a text, those that stand as more than the tag of a use)."""
+    return frozenset(_WORD.findall(text)), frozenset(_BARE_WORD.findall(text) + _DEFINED_TAG.findall(text))
