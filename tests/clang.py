@@ -76,6 +76,6 @@ def compile_records(command, text, target):
         path = os.path.join(directory, "unit.o")
         kind = [*LINKING, "-fuse-ld=lld"] if target in LINKED else ["-c"]
         # Older ones tell a debugger that they think is gdb less of bit-fields, and that wrongly.
-        run([command, *TARGET_FLAGS[target].split(), "-std=gnu11", "-w", "-glldb", "-fno-eliminate-unused-debug-types",
-             *kind, "-x", "c", "-", "-o", path], text)
+        run([command, *TARGET_FLAGS[target].split(), "-std=gnu11", "-w", "-Wno-incompatible-ms-struct", "-glldb",
+             "-fno-eliminate-unused-debug-types", *kind, "-x", "c", "-", "-o", path], text)
         return read_records(path)

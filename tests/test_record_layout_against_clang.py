@@ -114,6 +114,9 @@ DIFFERENCES = [
     ("x86_64", "struct s { union { long long a : 3; } __attribute__((ms_struct, packed)) b; };", 8, 1),
     ("x86_64", "#pragma ms_struct on\nstruct s { char a; int b : 3; short c : 3; };\n#pragma ms_struct off\n", 12, 4),
     ("x86_64", "#pragma ms_struct on\n#pragma ms_struct reset\nstruct s { char a; int b : 3; short c : 3; };\n", 4, 4),
+    ("i386", "struct s { char a; unsigned b __attribute__((mode(DI))); } __attribute__((ms_struct));", 16, 16),
+    ("i386", "typedef double t[2]; struct s { char a; t b; } __attribute__((ms_struct));", 24, 24),
+    ("arm64", "struct s { char a; __builtin_va_list b; } __attribute__((ms_struct));", 40, 40),
     # #pragma pack counts as it is where the record begins.
     ("x86_64", "struct s { char a;\n#pragma pack(1)\nint b; };\n#pragma pack()\n", 8, 5),
     ("x86_64", "#pragma pack(1)\nstruct s { char a[sizeof(struct { char b; int c; })]; };\n#pragma pack()\n", 5, 5),

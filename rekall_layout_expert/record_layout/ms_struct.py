@@ -7,7 +7,7 @@ the attribute on x86 and powerpc and ignores it elsewhere.  Clang has rules of i
 """
 
 from rekall_layout_expert.parser.scope import NotKnown
-from rekall_layout_expert.parser.types import Array, Base
+from rekall_layout_expert.parser.types import Array, Attributed, Base, Named
 from rekall_layout_expert.record_layout.clang import ClangLayouts, ClangPlacement
 from rekall_layout_expert.record_layout.layouts import MS_STRUCT, PlacedField, Placement
 
@@ -153,12 +153,26 @@ class ClangMsPlacement(ClangPlacement):
 
     def _natural(self, field):
         """The size of a member's arithmetic type, arrays stripped, which aligns it whatever its alignment is; else 0."""
-        type_ = self.layouts.resolve(field.type)
-        while isinstance(type_, Array):
-            type_ = self.layouts.resolve(type_.element)
-        if not isinstance(type_, Base) or type_.is_bit_int or type_.name.startswith("_Complex"):
+        type_ = field.type
+        size = None
+        while not isinstance(type_, Base):
+            if isinstance(type_, Attributed):
+                names = [name for name, _ in type_.attributes]
+                if "vector_size" in names:
+                    return 0
+                if "mode" in names and size is None:
+                    size = self.layouts.measure(type_).size
+                type_ = type_.target
+            elif isinstance(type_, Array):
+                type_ = type_.element
+            else:
+                inner = self.layouts.scope.find_typedef(type_.name) if isinstance(type_, Named) else self.layouts.resolve(type_)
+                if inner is type_:
+                    return 0
+                type_ = inner
+        if type_.is_bit_int or type_.name.startswith(("_Complex", "__builtin_va_list")):
             return 0
-        size = self.layouts.measure(type_).size
+        size = size or self.layouts.measure(type_).size
         return 0 if size & (size - 1) else size
 
     def _bit_field(self, measure, width, packed, asked):
