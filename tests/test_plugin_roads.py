@@ -13,7 +13,6 @@ from test_plugin_detection import (  # noqa: F401
 from test_plugin_verification import RIGHT, carrying, section_of, wrong_in  # noqa: F401
 
 from rekall_layout_expert import supply
-from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host.collection import read_collection, write_collection
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.kernel_config import KernelConfig
@@ -22,7 +21,7 @@ from rekall_layout_expert.plugin.subject import Subject
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
 from rekall_layout_expert.supply.matching import Level, Match
 
-MISSING = LayoutExpertError("there is no Pre-AST", ["everywhere"])
+MISSING = supply.NoPreAst("there is no Pre-AST", ["everywhere"])
 UPSTREAM = Match(Level.UPSTREAM, "of the same upstream version")
 
 
@@ -69,6 +68,12 @@ def test_btf_of_structs_that_contradict_the_memory_is_no_profile(carrying, no_pr
 def test_who_skips_btf_or_names_a_pre_ast_does_not_get_it(carrying, no_pre_ast, home, options):  # noqa: F811
     with pytest.raises(plugin.PluginError, match="there is no Pre-AST; looked at: everywhere"):
         open_image(carrying(RIGHT), **options).profile
+
+
+def test_keys_that_cannot_be_read_are_no_reason_to_do_without_a_pre_ast(carrying, home, tmp_path):  # noqa: F811
+    with pytest.raises(plugin.PluginError, match="cannot read .*nowhere.pub"):
+        open_image(carrying(RIGHT), pre_ast_keys=str(tmp_path / "nowhere.pub"), pre_ast_repository=str(tmp_path)).profile
+    assert not stored(home)
 
 
 def test_btf_that_is_skipped_is_not_used_from_the_store_either(carrying, no_pre_ast, home):  # noqa: F811

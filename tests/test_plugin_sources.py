@@ -18,7 +18,7 @@ from rekall_layout_expert.errors import LayoutExpertError  # noqa: E402
 from rekall_layout_expert.host.release import Kernel  # noqa: E402
 from rekall_layout_expert.plugin.options import Sources  # noqa: E402
 from rekall_layout_expert.plugin.profile_maker import over_the_network  # noqa: E402
-from rekall_layout_expert.supply import SOURCES, find_pre_ast  # noqa: E402
+from rekall_layout_expert.supply import SOURCES, NoPreAst, find_pre_ast  # noqa: E402
 from rekall_layout_expert.supply.library.signatures import Signer, make_keys  # noqa: E402
 from rekall_layout_expert.supply.library.store import Store, parcel_of  # noqa: E402
 from rekall_layout_expert.supply.matching import Level  # noqa: E402
@@ -169,6 +169,14 @@ def test_a_signed_library_is_believed_and_what_is_not_signed_is_not(signed, tmp_
     shutil.copy(f"{SAMPLE}.pre_ast", file)
     with pytest.raises(LayoutExpertError, match="it is not signed, and keys are configured"):
         found(tmp_path / "plain", key, tmp_path / "kept")
+
+
+def test_what_a_library_has_of_another_build_is_told(signed):
+    library, _ = signed
+    kernel = Kernel(RELEASE, "a banner", "x86_64", "6.1.192", PACKAGE + "+other")
+    published = over_the_network(Sources((str(library),)), [], SimpleNamespace(report=lambda step: None))["published"]
+    with pytest.raises(NoPreAst, match=rf"{re.escape(str(library))}, pre_ast/\S+ \(of package .*--accept distribution would use it\)"):
+        find_pre_ast(kernel, "x86_64", header_trees=[], published=published)
 
 
 def test_a_library_that_goes_back_in_time_is_refused_by_who_has_seen_more(signed, tmp_path):

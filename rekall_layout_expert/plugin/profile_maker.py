@@ -58,12 +58,13 @@ def make(subject: Subject, repositories: List[DirectoryRepository], stages: Stag
     """
     # The core takes a while to import, and most starts of Rekall do not need it.
     from rekall_layout_expert import make_profile
+    from rekall_layout_expert.supply import NoPreAst
 
     kernel = subject.kernel
     asked = dict(structs=structs, release=kernel.release if kernel.banner else None, banner=kernel.banner)
     try:
         pre_ast, how, match = pre_ast_of(subject, repositories, stages, tree, sources)
-    except LayoutExpertError as error:
+    except NoPreAst as error:  # and nothing else: keys that cannot be read, say, are no reason to do without
         section = None if tree or subject.pre_ast or "btf" in sources.skip else read_btf()
         if section is None:
             raise
@@ -101,10 +102,10 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
     """The Pre-AST, one line on where it is from, and how well it matches, None if nothing tells.
 
     keep: whether what is built or fetched is kept for next time.
-    A LayoutExpertError tells where it was looked for.
+    NoPreAst tells where it was looked for, another LayoutExpertError what of the user's does not do.
     """
     from rekall_layout_expert import build_pre_ast, read_pre_ast
-    from rekall_layout_expert.supply import find_pre_ast
+    from rekall_layout_expert.supply import NoPreAst, find_pre_ast
     from rekall_layout_expert.supply.matching import Level
 
     if subject.kernel.banner:
@@ -118,8 +119,8 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
         return build_pre_ast(tree, subject.config.architecture, progress=stages.report), f"built from {tree}", None
     if subject.pre_ast:
         return read_pre_ast(subject.pre_ast), f"named by the user, {subject.pre_ast}", None
-    raise LayoutExpertError(f"nothing tells which kernel {subject.config.source} is of",
-                            next_step="name its Pre-AST with --pre_ast, or its headers with --build")
+    raise NoPreAst(f"nothing tells which kernel {subject.config.source} is of",
+                   next_step="name its Pre-AST with --pre_ast, or its headers with --build")
 
 
 def over_the_network(sources: Sources, repositories: List[DirectoryRepository], stages: Stages) -> dict:

@@ -34,6 +34,10 @@ _FROM_HEADERS = ("install the kernel's headers ({package}), or name a Pre-AST wi
                  "`layout_tool build_pre_ast` makes it anywhere, from the unpacked package")
 
 
+class NoPreAst(LayoutExpertError):
+    """Every place was looked at, and none has a Pre-AST that matches."""
+
+
 def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[Path] = None,
                  repositories: Iterable = (), header_trees: Optional[Iterable[Path]] = None, keep=None,
                  progress: Optional[Callable[[str], None]] = None, accept: Level = Level.EXACT,
@@ -48,7 +52,7 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
     was not there at once; if it cannot be kept it is used all the same, and the line says so.
     progress: is told each step. accept: what is less than that is not used. skip: words of SOURCES.
     refused: gets a text for each file of a repository that is there and cannot be used.
-    A LayoutExpertError names every place looked at and why each was passed over.
+    NoPreAst names every place looked at and why each was passed over; any other LayoutExpertError is of the user's file.
     """
     if isinstance(kernel, str):
         kernel = Kernel.of_release(kernel)
@@ -63,7 +67,7 @@ def find_pre_ast(kernel: Union[Kernel, str], architecture: str, named: Optional[
     found = _nearest(sources, search, skip)
     if found:
         return found.pre_ast, f"{found.where}: {found.match}{_kept(found, keep)}", found.match
-    raise LayoutExpertError(
+    raise NoPreAst(
         f"there is no Pre-AST for the kernel {kernel.release} ({architecture})", search.looked_at,
         _FROM_HEADERS.format(package=f"linux-headers-{kernel.release}, elsewhere kernel-devel-{kernel.release}"))
 

@@ -227,7 +227,7 @@ def _matching_in(library: Library, names: Iterable[str], search: Search) -> Tupl
     try:
         if not any(map(is_exact, names)):
             tried = {name for name, _ in found}.union(absent)
-            any(is_exact(name) for name in _listed(library, search) if name not in tried)
+            any(is_exact(name) for name in _listed(library, search, passed_over) if name not in tried)
     except Unreachable as error:
         passed_over.append(f"{library} ({error.reason})")
     except (LayoutExpertError, OSError) as error:
@@ -238,14 +238,21 @@ def _matching_in(library: Library, names: Iterable[str], search: Search) -> Tupl
     return found, passed_over
 
 
-def _listed(library: Library, search: Search) -> List[str]:
-    """The names of what a library's index says to match well enough, at most one of each level, the nearest first."""
+def _listed(library: Library, search: Search, passed_over: List[str]) -> List[str]:
+    """The names of what a library's index says to match well enough, at most one of each level, the nearest first.
+
+    passed_over: is told of what would match well enough, were more accepted, one of each level.
+    """
     nearest: Dict[Level, str] = {}
+    not_accepted: Dict[Level, str] = {}
     for name, entry in sorted(library.index().items()):
         origin = Origin(*map(entry.get, ("arch", "release", "version", "package_version", "common")))
         match = match_of(search.kernel, origin)
         if match.is_within(search.accept):
             nearest.setdefault(match.level, name)
+        elif match.level is not None:
+            not_accepted.setdefault(match.level, f"{library}, {name} ({match.why_not_used()})")
+    passed_over += [place for _, place in sorted(not_accepted.items())]
     return [name for _, name in sorted(nearest.items())]
 
 
