@@ -158,6 +158,8 @@ def left(package, text, names):
     ("#define A int x;\n#pragma push_macro(\"A\")\nstruct t { int y; };\n", "A", ""),
     ("#define A(x) x\n#define PUSH _Pragma(\"push_macro(\\\"A\\\")\")\nPUSH struct t { int y; };\n", "A PUSH", ""),
     ("#define f(x) g(x)\n#define g(x) (x)\nstatic inline int h(int x)\n{\n\treturn f(x);\n}\nstruct t { int y; };\n", "", "f g"),
+    # What a member or a tag is called by, too.
+    ("#define old there\n#define other s.there\n#define call callee\nstruct s { int there; };\nint callee(int x);\n", "old other", "call"),
     ("#define f(x) g\n#define g 1\nint object(int f(x));\nstruct t { int y; };\n", "", "f g"),
 ])
 def test_the_macros_that_nothing_can_call_are_not_in_it(package, text, called, uncalled):

@@ -57,6 +57,7 @@ _CALLED = re.compile(r"\b(?!__)([^\W\d]\w*)\s*\(")
 _WORD = re.compile(r"[^\W\d]\w*")
 _WORD_OR_NUMBER = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+")
+_PATH_OF_MEMBERS = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
 _PASSED = re.compile(r"(?<![\w-])-D([^\W\d]\w*)")
 
 
@@ -403,18 +404,22 @@ def _drop_macros(files):
     """Drops the macros that nothing can come to call, whatever the config: no text that is left, no directive, no macro that
     one of them calls, and none of their words pasted together.  What only a dropped macro stood for goes with it.
     """
-    bodies, pending = {}, set(CALLED)
+    bodies, other_names, pending = {}, {}, set(CALLED)
     for path, program in files.items():
         for item in _items(program):
             if item[0] == DEFINE:
                 found = set(_WORD_OR_NUMBER.findall(item[3]))
                 found.difference_update(each.rstrip(".") for each in item[2] or ())
                 bodies.setdefault(item[1], set()).update(found)
+                if item[2] is None and item[1] != item[3] and _PATH_OF_MEMBERS.match(item[3]):
+                    other_names[item[1]] = item[3].partition(".")[0]
                 if path == CPU_FEATURES or not item[1].isascii() or "$" in item[1]:
                     pending.add(item[1])
             else:
                 for text in _texts(item):
                     pending.update(_WORD_OR_NUMBER.findall(text))
+    # Whoever asks for one of those is told what it stands for (see `explain`).
+    pending.update(name for name, meant in other_names.items() if meant in pending)
     # A config's numbers may be pasted, too: any part of what is one in a name.
     numbers = {number for name in bodies for number in _NUMBER.findall(name)}
     words = {number[start:end] for number in numbers for end in range(len(number) + 1) for start in range(end)}
