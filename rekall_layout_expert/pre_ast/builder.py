@@ -419,7 +419,7 @@ def _drop_macros(files):
                 for text in _texts(item):
                     pending.update(_WORD_OR_NUMBER.findall(text))
     # Whoever asks for one of those is told what it stands for (see `explain`).
-    pending.update(name for name, meant in other_names.items() if meant in pending)
+    pending.update([name for name, meant in other_names.items() if meant in pending and meant not in bodies])
     # A config's numbers may be pasted, too: any part of what is one in a name.
     numbers = {number for name in bodies for number in _NUMBER.findall(name)}
     words = {number[start:end] for number in numbers for end in range(len(number) + 1) for start in range(end)}
