@@ -243,7 +243,8 @@ def test_a_struct_without_a_tag_goes_by_its_typedef(ask):
 
 TEXT = ("#ifdef CONFIG_AUDIT\nstruct absent { int a; };\n#endif\nstruct s {\n int there;\n#if defined(CONFIG_AUDIT) && CONFIG_HZ > 1\n int audit;\n#endif\n};\n"
         "struct other {\n#ifdef CONFIG_AUDIT\n int elsewhere;\n#endif\n int *pointer;\n};\nenum colour { RED };\nstruct forward;\n"
-        "struct broken { int a b; };\nstruct unknown { struct forward f; };\n#define old there\n#define ancient other\n")
+        "struct broken { int a b; };\nstruct unknown { struct forward f; };\n#define old there\n#define ancient other\n"
+        "struct user { int old, ancient; };\n")  # a macro that nothing calls is in no Pre-AST
 
 
 @pytest.mark.parametrize("name, message", [

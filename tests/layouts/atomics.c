@@ -36,3 +36,10 @@ struct holds_the_asked {                                        // size 0x10
     char c;                                                     // 0x00
     union asked_by_the_unnamed d;                               // 0x08
 };
+
+// i386: a struct with a flexible array fits no register, so it is aligned by what it holds.
+struct flexible { _Atomic(long long) a; int b[]; };                   // size 0x8
+struct holds_flexible {                                               // size 0x10
+    char a;                                                           // 0x00
+    struct flexible b;                                                // 0x08
+};

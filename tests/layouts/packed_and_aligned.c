@@ -336,10 +336,3 @@ struct declared_first {                                               // size 0x
 struct declared_with_a_pointer {                                      // size 0x1
     char a;                                                           // 0x00
 };
-
-// i386: a struct with a flexible array fits no register, so it is aligned by what it holds.
-struct flexible { _Atomic(long long) a; int b[]; };                   // size 0x8
-struct holds_flexible {                                               // size 0x10
-    char a;                                                           // 0x00
-    struct flexible b;                                                // 0x08
-};
