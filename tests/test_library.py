@@ -441,6 +441,16 @@ def test_a_worker_that_dies_costs_only_its_tree(trees):
     assert left_out.job.sources == ("/deadly",) and "died" in left_out.trouble
 
 
+def test_no_worker_is_left_when_all_is_done(trees):
+    pytest.importorskip("joblib")
+    assert len(list(outcomes(jobs_for(trees, ["x86_64"]), {}, workers=2))) == 3
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    if not children.exists():
+        pytest.skip("the kernel does not list a process' children")
+    assert not [child for child in children.read_text().split()
+                if b"LokyProcess" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
 def test_a_dask_cluster_builds_and_goes_on_without_the_worker_that_was_killed(trees, tmp_path):
     pytest.importorskip("joblib")
     distributed = pytest.importorskip("distributed")

@@ -203,6 +203,8 @@ def _engine(workers: int, dask: Optional[str]):
             workers = workers if workers > 0 else joblib.cpu_count()
             # With one, joblib would do it in this process.
             stack.enter_context(joblib.parallel_config("loky", n_jobs=max(workers, 2)))
+            # They would wait five minutes for more, and keep open what they have inherited.
+            stack.callback(lambda: joblib.externals.loky.get_reusable_executor().shutdown(wait=True))
         else:
             client = stack.enter_context(_imported("distributed").Client(dask, timeout=_PATIENCE, set_as_default=True))
             workers = sum(client.nthreads().values()) or 1
