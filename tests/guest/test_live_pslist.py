@@ -11,8 +11,8 @@ from guest.machine import Guest
 PSLIST = "rekall -f /proc/kcore pslist"
 TIMEOUT = 900  # seconds; without KVM everything takes ten times as long
 
-# The first start tells what came of holding the profile against /sys/kernel/btf/vmlinux, in one line.
-VERIFIED = r"rekall: [4-9]\d\d structs verified against the kernel's own BTF\n\Z"
+# The first start tells where the Pre-AST is from, and what came of holding the profile against /sys/kernel/btf/vmlinux.
+VERIFIED = r"rekall: Pre-AST built from the installed headers \S+: .*\nrekall: [4-9]\d\d structs verified against the kernel's own BTF\n\Z"
 
 # QEMU's CPU decides about the page tables: qemu64's have 4 levels, max's have 5.
 FOUR_LEVELS, FIVE_LEVELS = "qemu64", "max"

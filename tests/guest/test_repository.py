@@ -53,7 +53,8 @@ def test_the_repository_of_the_configuration_is_the_only_road(guest, server, tmp
     DirectoryRepository(tmp_path / "pre-asts").put(by_package, dumps(kernels.pre_ast(guest.system.kernel.tree)))
     server.files = tmp_path
     server.asked.clear()
-    for verified, asked in ((r"rekall: [4-9]\d\d structs verified against the kernel's own BTF\n\Z", ["/pre-asts/" + by_package]),
+    told = rf"rekall: Pre-AST from http://{FORWARDED}/pre-asts, .*\nrekall: [4-9]\d\d structs verified against the kernel's own BTF\n\Z"
+    for verified, asked in ((told, ["/pre-asts/" + by_package]),
                             (r"\Z", [])):
         before = processes.from_ps(guest.check(processes.PS))
         code, stdout, stderr = guest.run(PSLIST, TIMEOUT)
