@@ -53,7 +53,7 @@ def is_beyond_vtypes(difference):
     return offset % 8 + width > 64
 
 
-@pytest.mark.parametrize("examples, fewest", [(150, 1500), pytest.param(3500, 40000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples, fewest", [(170, 1500), pytest.param(3500, 40000, marks=pytest.mark.slow)])
 def test_random_records(target, examples, fewest, capsys):
     units, counts, constructs = set(), Counter(), Counter()
 

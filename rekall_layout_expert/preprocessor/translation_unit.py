@@ -271,13 +271,11 @@ class TranslationUnit:
         found = self.headers.find(kind, spelled, including.path, including.place)
         if found is None:
             raise missing(spelled, including.path, self.headers.search_path)
-        if self._is_over(found[0]):
-            return None
-        if kind.startswith("import"):
+        is_over = self._is_over(found[0])
+        if kind.startswith("import"):  # once only, also where its guard has kept it out
+            is_over = is_over or found[0] in self._seen
             self._once.add(found[0])
-            if found[0] in self._seen:
-                return None
-        return found
+        return None if is_over else found
 
     def _computed_include(self, text):
         prefix, text = text[1:].split(" ", 1) if text[:1] == "#" else ("", text)
