@@ -136,9 +136,9 @@ def is_identifier(token):
     return first > "\x7f" and _IDENTIFIER.of(token).match(token) is not None
 
 
-def is_pasted(name, words, most=_MOST_PASTED):
+def is_pasted(name, words, most=_MOST_PASTED, least=1):
     """Whether ## may make `name`: it is one of `words`, or several of them in a row."""
-    if name in words:
+    if least == 1 and name in words:
         return True
     for end in range(1, len(name)):
         if name[:end] in words:

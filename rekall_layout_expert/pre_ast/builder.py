@@ -209,11 +209,14 @@ def _mark_callers(files):
                     callers.setdefault(word, set()).add(item[1])
     makers = _with_callers(makers, callers)
     pragmas = _with_callers(pragmas, callers)
+    relevant = bodies | makers | pragmas
     for program in files.values():
         for item in _items(program):
             if item[0] != TEXT:
                 continue
             words = set(_WORD.findall(item[2]))
+            if relevant.isdisjoint(words):
+                continue
             if not bodies.isdisjoint(words):
                 item[5] += ["." + tag for tag, word in _BRACED_BY_MACRO.findall(item[2]) if word in bodies]
             called = set(_INVOKED.findall(item[2])) | without_parameters & words
@@ -423,13 +426,16 @@ def _drop_macros(files):
     # A config's numbers may be pasted, too: any part of what is one in a name.
     numbers = {number for name in bodies for number in _NUMBER.findall(name)}
     words = {number[start:end] for number in numbers for end in range(len(number) + 1) for start in range(end)}
+    # At most these: tried once with every word that there is, and not each time again.
+    all_words = words.union(pending, bodies, *bodies.values())
+    pasted = [name for name in bodies if is_pasted(name, all_words, least=2)]
     called = set()
     while pending:
         called |= pending
         words |= pending
         pending = set().union(*(bodies[name] for name in pending if name in bodies)) - called
         if not pending:
-            pending = {name for name in bodies.keys() - called if is_pasted(name, words)}
+            pending = {name for name in pasted if name not in called and is_pasted(name, words)}
     for path, program in files.items():
         files[path] = _without_macros(program, called)
 

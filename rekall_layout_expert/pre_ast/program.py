@@ -53,6 +53,7 @@ _INSIDE = re.compile(r"(?:\\\n[^ \t\n\\]*)+(?=[ \t])")
 # A newline inside a logical line or a comment leaves this mark, so that line numbers still count.
 _JOINED = "\x02"
 _DIRECTIVE = Pattern(r"\s*(?:#|%%:)\s*(%s|\d+)?\s*(.*?)\s*\Z" % SPELLED_NAME, re.S)
+_IS_DIRECTIVE = re.compile(r"[ \t\f\v%s]*(?:#(?!#)|%%:(?!%%:))" % _JOINED).match
 _DEFINE = Pattern(r"(%s)(\(([^)]*)\))?\s*(.*)\Z" % SPELLED_NAME, re.S)
 _PARAMETER = Pattern(r"(%s)?\s*(\.\.\.)?" % SPELLED_NAME)
 _NAME = Pattern(SPELLED_NAME)
@@ -100,6 +101,9 @@ def logical_lines(source):
     if "/" in source or _JOINED in source:
         source = _ODD_HEADER.sub(lambda header: header.group(1) + shielded(header.group(2)) + ">", source)
         source = _COMMENT_OR_LITERAL.sub(_without_comment, source)
+    if _JOINED not in source and SHIELDED_NEWLINE not in source:
+        yield from enumerate(source.split("\n"), 1)
+        return
     number = 1
     for line in source.split("\n"):
         yield number, line
@@ -160,8 +164,7 @@ class _Compiler:
         text, text_line = [], 0
         directive, self.define = _DIRECTIVE.of(source), _DEFINE.of(source)
         for number, line in logical_lines(source):
-            head = line.lstrip(" \t\f\v" + _JOINED) if "#" in line or "%:" in line else ""
-            if not head.startswith(("#", "%:")) or head.startswith(("##", "%:%:")):
+            if "#" not in line and "%:" not in line or not _IS_DIRECTIVE(line):
                 if not text:
                     text_line = number
                 text.append(line)

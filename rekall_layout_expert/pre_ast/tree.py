@@ -16,7 +16,7 @@ import re
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.preprocessor.compiler import TARGETS
-from rekall_layout_expert.preprocessor.headers import Headers
+from rekall_layout_expert.preprocessor.headers import UnchangingHeaders
 from rekall_layout_expert.pre_ast.architecture_headers import architecture_headers
 from rekall_layout_expert.pre_ast.package import package_version_of
 from rekall_layout_expert.pre_ast.platforms import platform_directories
@@ -48,7 +48,7 @@ _OFFSETS = re.compile(r"-offsets(_\d+)?\.[ch]\Z")
 _FORCED = ("include/linux/compiler-version.h", "include/linux/kconfig.h", "include/linux/compiler_types.h")
 
 
-class KernelTree(Headers):
+class KernelTree(UnchangingHeaders):
     """The headers of a kernel for one architecture.
 
     path: an unpacked headers package, an installed one (/lib/modules/RELEASE/build), or full source.

@@ -57,6 +57,23 @@ class Headers:
         return None
 
 
+class UnchangingHeaders(Headers):
+    """Headers of which none comes or goes: what an #include means is looked up once.
+
+    meant: what was looked up before, on the same search path.
+    """
+
+    def __init__(self, search_path, meant=None):
+        super().__init__(search_path)
+        self._meant = {} if meant is None else meant
+
+    def find(self, kind, spelled, including, place=-1):
+        key = (kind, spelled, including.rpartition("/")[0] if kind in ('"', 'import"') else place if "next" in kind else None)
+        if key not in self._meant:
+            self._meant[key] = super().find(kind, spelled, including, place)
+        return self._meant[key]
+
+
 class DirectoryHeaders(Headers):
     """Headers in directories of this machine; `main` is a text of its own, under the path "<source>"."""
 

@@ -14,7 +14,7 @@ from rekall_layout_expert.pre_ast.model import BOUNDS, ROOT
 from rekall_layout_expert.pre_ast.platforms import has
 from rekall_layout_expert.preprocessor.compiler import CLANG_SINCE, Clang, Compiler
 from rekall_layout_expert.preprocessor.generated import CPU_FEATURES, generated_program
-from rekall_layout_expert.preprocessor.headers import Headers
+from rekall_layout_expert.preprocessor.headers import UnchangingHeaders
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
 from rekall_layout_expert.profile.makefiles import architecture_macros, target_of
 from rekall_layout_expert.profile.probes import probed_macros
@@ -37,15 +37,15 @@ _FEATURES = (
 )  # fmt: skip
 
 
-class KernelHeaders(Headers):
+class KernelHeaders(UnchangingHeaders):
     """The headers of a Pre-AST, with the generated ones made for a config."""
 
     def __init__(self, pre_ast, config):
         platforms = pre_ast.header.get("platforms", ())
-        super().__init__(pre_ast.header["search_path"] + [path for path, symbols in platforms if has(symbols, config.values)])
+        search_path = (*pre_ast.header["search_path"], *[path for path, symbols in platforms if has(symbols, config.values)])
+        super().__init__(search_path, pre_ast.found.setdefault(search_path, {}))
         self.answers = pre_ast.answers
         self.tokens = pre_ast.tokens
-        self._found = pre_ast.found.setdefault(self.search_path, {})
         self._pre_ast = pre_ast
         self._generated = dict.fromkeys(pre_ast.header["generated"])
         self._config = config
@@ -57,12 +57,6 @@ class KernelHeaders(Headers):
         for path in self._generated:
             if path.endswith("/bounds.h"):
                 self._generated[path] = None
-
-    def find(self, kind, spelled, including, place=-1):
-        key = (kind, spelled, including.rpartition("/")[0] if kind == '"' else place if "next" in kind else None)
-        if key not in self._found:
-            self._found[key] = super().find(kind, spelled, including, place)
-        return self._found[key]
 
     def exists(self, path):
         return path in self._pre_ast.files or path in self._generated
