@@ -2,7 +2,7 @@ r"""layout(): the vtypes of any C text, without a kernel around it."""
 
 from rekall_layout_expert.parser.scope import Scope
 from rekall_layout_expert.preprocessor.compiler import find_compiler
-from rekall_layout_expert.preprocessor.headers import DirectoryHeaders
+from rekall_layout_expert.preprocessor.directories import DirectoryHeaders
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
 from rekall_layout_expert.profile.vtypes import Vtypes
 from rekall_layout_expert.record_layout.abi import find_abi

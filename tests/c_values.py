@@ -9,7 +9,7 @@ from dwarf import COMPILERS, CompilerRefused
 from rekall_layout_expert.c_tokens import tokenize
 from rekall_layout_expert.parser.scope import Scope
 from rekall_layout_expert.preprocessor.compiler import Compiler
-from rekall_layout_expert.preprocessor.headers import DirectoryHeaders
+from rekall_layout_expert.preprocessor.directories import DirectoryHeaders
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit
 from rekall_layout_expert.record_layout.abi import find_abi
 from rekall_layout_expert.record_layout.layouts import Layouts

@@ -2,7 +2,7 @@
 import pytest
 
 from rekall_layout_expert.preprocessor.compiler import find_compiler
-from rekall_layout_expert.preprocessor.headers import DirectoryHeaders
+from rekall_layout_expert.preprocessor.directories import DirectoryHeaders
 from rekall_layout_expert.preprocessor.text import PrintedUnit, unit_text
 
 # As include/linux/kconfig.h has it: a name that is pasted together is no macro, or is one.

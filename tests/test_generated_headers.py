@@ -78,7 +78,7 @@ def test_the_config_is_the_host_s_and_a_module_counts_as_such(tmp_path):
 @pytest.mark.parametrize("unit, per_second", [("MSEC", 1000), ("USEC", 1_000_000)])
 def test_times_are_converted_exactly(hz, unit, per_second):
     """What kernel/time/time.c computes with the constants, which is a division rounded up, without dividing."""
-    macros = {name: int(re.sub(r"U64_C\((\w+)\)", r"\1", value), 0) for name, value in defines(timeconst(hz)).items()}
+    macros = {name: int(re.sub(r"U64_C\((\w+)\)", r"\1", value), 0) for name, value in timeconst(hz).items()}
     for name, numerator, denominator in ((unit + "_TO_HZ", hz, per_second), ("HZ_TO_" + unit, per_second, hz)):
         multiplier, adjust, shift = (macros[name + part] for part in ("_MUL32", "_ADJ32", "_SHR32"))
         assert 1 << 31 <= multiplier < 1 << 32

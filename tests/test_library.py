@@ -13,7 +13,7 @@ import header_trees
 from rekall_layout_expert.command_line import main
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.builder import build_pre_ast
-from rekall_layout_expert.pre_ast.program import compile_program
+from rekall_layout_expert.pre_ast.compilation import compile_program
 from rekall_layout_expert.pre_ast.storage import dumps
 from rekall_layout_expert.supply.library import INDEX, OBJECTS, Library, delta
 from rekall_layout_expert.supply.library.building import jobs_for, outcomes

@@ -6,8 +6,9 @@ from findings import finding
 from rekall_layout_expert import build_pre_ast, layout, preprocess
 from rekall_layout_expert.c_tokens import tokenize
 from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.pre_ast.compilation import compile_program
 from rekall_layout_expert.pre_ast.program import (
-    DEFINE, ENDS, ERROR, IF, INCLUDE, LINE, OPAQUE, PRAGMA, TEXT, UNDEF, compile_program)
+    DEFINE, ENDS, ERROR, IF, INCLUDE, LINE, OPAQUE, PRAGMA, TEXT, UNDEF)
 
 
 def program(text, prune=False):

@@ -14,10 +14,10 @@ from rekall_layout_expert.collector import held_off
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import read_bounded
 from rekall_layout_expert.pre_ast.bounds import bounds_source
+from rekall_layout_expert.pre_ast.compilation import C_KEYWORDS, compile_program
 from rekall_layout_expert.pre_ast.model import BOUNDS, FORMAT, ROOT, PreAst
 from rekall_layout_expert.pre_ast.private_types import PRIVATE_FILES
 from rekall_layout_expert.pre_ast.program import (
-    C_KEYWORDS,
     DEFINE,
     EAGER,
     ENDS,
@@ -29,7 +29,6 @@ from rekall_layout_expert.pre_ast.program import (
     PRAGMA,
     TEXT,
     UNDEF,
-    compile_program,
 )
 from rekall_layout_expert.pre_ast.randstruct import randstruct_of
 from rekall_layout_expert.pre_ast.storage import digest_of

@@ -20,7 +20,7 @@ from rekall_layout_expert.preprocessor.headers import UnchangingHeaders
 from rekall_layout_expert.pre_ast.architecture_headers import architecture_headers
 from rekall_layout_expert.pre_ast.package import package_version_of
 from rekall_layout_expert.pre_ast.platforms import platform_directories
-from rekall_layout_expert.pre_ast.program import compile_program
+from rekall_layout_expert.pre_ast.compilation import compile_program
 
 _FILE_LIMIT = 16 << 20
 

@@ -10,7 +10,7 @@ unknown by name: no type may depend on one, and what does is refused instead of 
 from math import gcd
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.pre_ast.program import DEFINE, TEXT, compile_program
+from rekall_layout_expert.pre_ast.program import DEFINE, TEXT
 
 CPU_FEATURES = "arch/x86/include/asm/cpufeatures.h"  # whose macros are read as they stand
 CALLED = ("U64_C",)  # the headers' own macros that the generated ones call
@@ -42,7 +42,7 @@ def generated_program(path, config, bounds, release, features=None):
     if name == "bounds.h":
         return _defines({symbol: str(value) for symbol, value in bounds.items()})
     if name == "timeconst.h":
-        return compile_program(timeconst(_frequency(config.get("CONFIG_HZ", "100"))), path)
+        return _defines(timeconst(_frequency(config.get("CONFIG_HZ", "100"))))
     if name == "cpufeaturemasks.h":
         return _defines(_feature_masks(config, features or []))
     if name in ("utsrelease.h", "utsversion.h", "compile.h"):
@@ -66,8 +66,8 @@ def _frequency(text):
 
 
 def timeconst(hz):
-    """The text of timeconst.h for a timer frequency in Hz."""
-    lines = []
+    """timeconst.h for a timer frequency in Hz: {macro: replacement}."""
+    macros = {}
     for unit, per_second in (("MSEC", 1000), ("USEC", 1000000), ("NSEC", 1000000000)):
         common = gcd(hz, per_second)
         if unit != "NSEC":
@@ -76,14 +76,12 @@ def timeconst(hz):
                 scaled = -(-(multiplier << shift) // divisor)
                 divisor //= common
                 adjust = ((1 << shift) * (divisor - 1)) // divisor if divisor else 0
-                lines.append("#define %s_MUL32 U64_C(0x%X)" % (name, scaled))
-                lines.append("#define %s_ADJ32 U64_C(0x%X)" % (name, adjust))
-                lines.append("#define %s_SHR32 %d" % (name, shift))
-        lines.append("#define HZ_TO_%s_NUM %d" % (unit, per_second // common))
-        lines.append("#define HZ_TO_%s_DEN %d" % (unit, hz // common))
-        lines.append("#define %s_TO_HZ_NUM %d" % (unit, hz // common))
-        lines.append("#define %s_TO_HZ_DEN %d" % (unit, per_second // common))
-    return "\n".join(lines) + "\n"
+                macros[name + "_MUL32"] = "U64_C(0x%X)" % scaled
+                macros[name + "_ADJ32"] = "U64_C(0x%X)" % adjust
+                macros[name + "_SHR32"] = str(shift)
+        macros["HZ_TO_%s_NUM" % unit] = macros["%s_TO_HZ_DEN" % unit] = str(per_second // common)
+        macros["HZ_TO_%s_DEN" % unit] = macros["%s_TO_HZ_NUM" % unit] = str(hz // common)
+    return macros
 
 
 def _shift(multiplier, divisor):

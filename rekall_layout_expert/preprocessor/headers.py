@@ -5,14 +5,9 @@ path; #include_next goes on behind the place where the including file was found.
 else: a header missing from a kernel's tree must not be found on the host.
 """
 
-import os
 import posixpath
 
 from rekall_layout_expert.errors import LayoutExpertError
-from rekall_layout_expert.files import read_bounded
-from rekall_layout_expert.pre_ast.program import compile_program
-
-_SIZE_LIMIT = 64 << 20
 
 
 class Headers:
@@ -72,27 +67,6 @@ class UnchangingHeaders(Headers):
         if key not in self._meant:
             self._meant[key] = super().find(kind, spelled, including, place)
         return self._meant[key]
-
-
-class DirectoryHeaders(Headers):
-    """Headers in directories of this machine; `main` is a text of its own, under the path "<source>"."""
-
-    MAIN = "<source>"
-
-    def __init__(self, main, search_path):
-        super().__init__(os.fspath(path) for path in search_path)
-        self._programs = {self.MAIN: compile_program(main, self.MAIN)}
-        self.holds_pragmas = "_Pragma" in main
-
-    def exists(self, path):
-        return path in self._programs or os.path.isfile(path)
-
-    def program(self, path):
-        if path not in self._programs:
-            text = read_bounded(path, _SIZE_LIMIT).decode("utf-8", "surrogateescape")
-            self._programs[path] = compile_program(text, path)
-            self.holds_pragmas |= "_Pragma" in text
-        return self._programs[path]
 
 
 def missing(spelled, including, search_path):

@@ -8,7 +8,7 @@ from rekall_layout_expert.c_tokens import Pragma, canonical, is_identifier, join
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.pre_ast.program import DEFINE, IF, INCLUDE, OTHER, TEXT, UNDEF
 from rekall_layout_expert.preprocessor.compiler import find_compiler
-from rekall_layout_expert.preprocessor.headers import DirectoryHeaders
+from rekall_layout_expert.preprocessor.directories import DirectoryHeaders
 from rekall_layout_expert.preprocessor.macros import NOW
 from rekall_layout_expert.preprocessor.translation_unit import TranslationUnit, pragma_operand, pragma_words
 
