@@ -65,6 +65,22 @@ class Key:
         return run("gpg", "--batch", "--quiet", *arguments, env=self.environment)
 
 
+@pytest.fixture(scope="session")
+def key(tmp_path_factory):
+    """The Key of a distribution."""
+    key = Key(tmp_path_factory.mktemp("key") / "home")
+    yield key
+    key.close()
+
+
+@pytest.fixture(scope="session")
+def other_key(tmp_path_factory):
+    """A Key that nobody trusts."""
+    key = Key(tmp_path_factory.mktemp("other") / "home")
+    yield key
+    key.close()
+
+
 SPEC = """Name: {name}
 Version: {version}
 Release: {release}

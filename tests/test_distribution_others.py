@@ -15,6 +15,7 @@ pytest.importorskip("Crypto", reason="pycryptodome verifies RSA signatures")
 import distributions
 import header_trees
 import web
+from distributions import key, other_key  # noqa: F401  (fixtures)
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.tree import KernelTree
@@ -22,20 +23,6 @@ from rekall_layout_expert.supply.distribution import alpine, arch, headers_of, s
 from rekall_layout_expert.supply.transfer import Network
 
 ARCHIVE = arch._ARCHIVE
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory):
-    key = distributions.Key(tmp_path_factory.mktemp("key") / "home")
-    yield key
-    key.close()
-
-
-@pytest.fixture(scope="module")
-def other_key(tmp_path_factory):
-    key = distributions.Key(tmp_path_factory.mktemp("other") / "home")
-    yield key
-    key.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ zstandard = pytest.importorskip("zstandard")
 import distributions
 import header_trees
 import web
+from distributions import key, other_key  # noqa: F401  (fixtures)
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.tree import KernelTree
@@ -39,20 +40,6 @@ enabled=1
 gpgcheck=1
 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-$releasever-$basearch
 """
-
-
-@pytest.fixture(scope="session")
-def key(tmp_path_factory):
-    key = distributions.Key(tmp_path_factory.mktemp("key") / "home")
-    yield key
-    key.close()
-
-
-@pytest.fixture(scope="session")
-def other_key(tmp_path_factory):
-    key = distributions.Key(tmp_path_factory.mktemp("other") / "home")
-    yield key
-    key.close()
 
 
 @pytest.fixture(scope="session")

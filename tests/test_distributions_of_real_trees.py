@@ -19,6 +19,7 @@ import distributions
 import header_trees
 import kernels
 import web
+from distributions import key  # noqa: F401  (fixtures)
 from rekall_layout_expert import build_pre_ast, make_profile
 from rekall_layout_expert.host.release import Kernel
 from rekall_layout_expert.pre_ast.storage import dumps
@@ -29,13 +30,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 # Nothing of these makes a Pre-AST, and a package without them is made in a third of the time.
 WITHOUT = ("scripts", "tools", "drivers", "Documentation")
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory):
-    key = distributions.Key(tmp_path_factory.mktemp("key") / "home")
-    yield key
-    key.close()
 
 
 @pytest.fixture(scope="module")

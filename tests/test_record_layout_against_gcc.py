@@ -90,7 +90,9 @@ def test_a_difference_shrinks_to_one_small_struct(monkeypatch):
     unit = find(translation_units(definitions=2), differs, random=random.Random(1),
                 settings=settings(max_examples=1000, deadline=None, database=None, suppress_health_check=list(HealthCheck)))
     text = unit.text[len(PRELUDE):]
-    assert text.count("{") <= 4 and text.count(":") <= 4 and len(text) < 250, text
+    # Empty records may be left before it: what hypothesis can take away there depends on the modules that are loaded.
+    with_members = re.findall(r"\{\n *[^ }\n]", text)
+    assert len(with_members) == 1 and text.count(":") <= 4 and len(text) < 250, text
 
 
 NATIVE = {"bool": ("bool", 1), "char": ("signed", 1), "unsigned char": ("unsigned", 1), "signed byte": ("signed", 1),
