@@ -1,6 +1,7 @@
-"""Rekall's plugins run on an image, and what they put out as rows that tests can hold against the truth.
+"""Rekall's plugins run on an image or a live kernel, and what they put out as rows that tests can hold against the truth.
 
-A fixture is a folder with what the plugins read of a guest's memory and nothing else: image.core.gz, an ELF core of runs of
+Rows are plain: what cells of Rekall's own types say is put in values that JSON has, so that rows come out of a guest as
+they are. A fixture is a folder with what the plugins read of a guest's memory and nothing else: image.core.gz, an ELF core of runs of
 bytes; profile.json.gz, the part of the profile that was asked for; truth.json.gz, what the guest itself told.
 """
 from __future__ import annotations
@@ -14,10 +15,42 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 from rekall import obj, plugin, plugins, session  # noqa: F401: imports all plugins
+from rekall.plugins.overlays import basic
 
 from rekall_layout_expert.plugin.detection import LayoutExpertDetection
 
 FIXTURES = Path(__file__).resolve().parent / "images"
+
+
+def plain(cell: Any) -> Any:
+    """What a cell says, in values that JSON has.
+
+    A struct is {"type", "address"}, a task_struct has its "pid" and "comm", too. A time is its seconds since 1970, what has
+    a text of its own (flags, names of enumerations, addresses) that text, and what is not there is None.
+    """
+    if isinstance(cell, obj.NoneObject):
+        return None
+    if cell is None or type(cell) in (bool, int, float, str):
+        return cell
+    if isinstance(cell, dict):
+        return {str(key): plain(value) for key, value in cell.items()}
+    if isinstance(cell, (list, tuple, set, frozenset)):
+        return [plain(each) for each in cell]
+    if isinstance(cell, bytes):
+        return cell.decode("latin1")
+    if isinstance(cell, basic.UnixTimeStamp):
+        return int(cell.v())
+    if isinstance(cell, obj.Bool):
+        return bool(cell.v())
+    if isinstance(cell, obj.Struct):
+        if cell.obj_type in ("kuid_t", "kgid_t"):
+            return int(cell.val)
+        named = {"pid": int(cell.pid), "comm": str(cell.comm)} if cell.obj_type == "task_struct" else {}
+        return {"type": cell.obj_type, "address": int(cell.obj_offset), **named}
+    has_text = (basic.String, basic.Flags, basic.Enumeration, basic.Ipv4Address, basic.Ipv6Address, basic.MacAddress)
+    if isinstance(cell, (obj.NativeType, int)) and not isinstance(cell, has_text):
+        return int(cell)
+    return str(cell)
 
 
 class Rows:
@@ -38,7 +71,7 @@ class Rows:
         self.text += text.format(*arguments)
 
     def table_row(self, *cells, **__):
-        self.rows.append(list(cells))
+        self.rows.append(plain(cells))
 
     @contextmanager
     def open(self, directory=None, filename=None, mode="rb"):
@@ -58,7 +91,7 @@ def run(rekall, name: str, **arguments) -> Rows:
     if type(instance).render is plugin.TypedProfileCommand.render:
         columns = [column["name"] for column in instance.table_header]
         for row in instance.collect():
-            found.rows.append(row if isinstance(row, dict) else dict(zip(columns, row)))
+            found.rows.append(plain(row if isinstance(row, dict) else dict(zip(columns, row))))
     else:
         instance.render(found)
     return found
