@@ -532,6 +532,14 @@ def test_profile_written_by_the_plugin_is_one_that_rekall_loads(home, image, mad
 def test_plugin_that_fails_says_so_in_one_line(home, tmp_path, arguments, message):
     (tmp_path / "other.raw").write_bytes(b"x" * 8192)
     assert_one_line(rekall_command("layout_expert", *arguments), message)
+    assert not (tmp_path / "profile.json").exists()
+
+
+def test_plugin_that_fails_leaves_what_a_profile_was_to_be_written_to(home, tmp_path):
+    (tmp_path / "profile.json").write_text("of another kernel")
+    run = rekall_command("layout_expert", "--config_file_path", "/nowhere/config", "--output", "profile.json")
+    assert_one_line(run, "cannot read /nowhere/config")
+    assert (tmp_path / "profile.json").read_text() == "of another kernel"
 
 
 def test_help_teaches_every_argument(home):

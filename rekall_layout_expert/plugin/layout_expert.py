@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 from rekall import plugin
@@ -96,6 +97,7 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         try:
             self._run(stages)
         except LayoutExpertError as error:
+            self._remove_empty_output()
             give_up(self.session, error)
         yield from stages.passed
 
@@ -143,6 +145,11 @@ class LayoutExpert(plugin.TypedProfileCommand, plugin.Command):
         else:
             name = subject.profile_name()
             stages.done("stored", name, store_profile(self.session, repositories, name, data) or "not stored")
+
+    def _remove_empty_output(self) -> None:
+        """Removes the file for the profile that Rekall has opened, to append to it, before there was anything to write."""
+        if self._output and os.path.isfile(self._output) and not os.path.getsize(self._output):
+            os.unlink(self._output)
 
     def _explained(self):
         """The lines that explain what the user asked for."""
