@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List
 
 from rekall import obj, plugin, plugins, session  # noqa: F401: imports all plugins
 from rekall.plugins.overlays import basic
+from rekall.plugins.tools.disassembler import Function
 
 from rekall_layout_expert.plugin.detection import LayoutExpertDetection
 
@@ -42,6 +43,8 @@ def plain(cell: Any) -> Any:
         return int(cell.v())
     if isinstance(cell, obj.Bool):
         return bool(cell.v())
+    if isinstance(cell, Function):
+        return int(cell.obj_offset)
     if isinstance(cell, obj.Struct):
         if cell.obj_type in ("kuid_t", "kgid_t"):
             return int(cell.val)

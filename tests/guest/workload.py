@@ -3,6 +3,7 @@
 Prints "ready" when all is there, and then stays. Only the standard library of the guest's Python is used.
 """
 import ctypes
+import fcntl
 import lzma
 import mmap
 import os
@@ -165,8 +166,53 @@ def shell():
     KEPT.append(terminal)
 
 
+def lingering():
+    """TCP connections that no process holds: of the last minute, refused nowhere and accepted by nobody.
+
+    They last a minute, so this is done last.
+    """
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.bind((address, 4715))
+        listener.listen(5)
+        client = socket.create_connection((address, 4715))
+        server, _ = listener.accept()
+        client.close()
+        server.close()  # the client's end is in TIME_WAIT
+        waiting = socket.create_connection((address, 4715))
+        KEPT.extend((listener, waiting))
+    half_open()
+
+
+def half_open():
+    """A connection of which the first packet came, from a device behind which nobody answers (SYN_RECV)."""
+    load_module("tun")
+    tunnel = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tunnel, 0x400454CA, struct.pack("16sH22x", b"tun7", 0x1001))  # TUNSETIFF, IFF_TUN | IFF_NO_PI
+    run("busybox", "ip", "address", "add", "203.0.113.7/24", "dev", "tun7")
+    run("busybox", "ip", "link", "set", "tun7", "up")
+    listener = socket.socket()
+    listener.bind(("203.0.113.7", 4716))
+    listener.listen(5)
+    here, there = (socket.inet_aton("203.0.113.%d" % host) for host in (7, 9))
+    segment = struct.pack(">HHIIBBHHH", 40000, 4716, 1, 0, 5 << 4, 2, 64240, 0, 0)
+    sums = checksum(there + here + struct.pack(">HH", socket.IPPROTO_TCP, len(segment)) + segment)
+    segment = segment[:16] + struct.pack(">H", sums) + segment[18:]
+    header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 1, 0, 64, socket.IPPROTO_TCP, 0, there, here)
+    os.write(tunnel, header[:10] + struct.pack(">H", checksum(header)) + header[12:] + segment)
+    KEPT.extend((tunnel, listener))
+
+
+def checksum(data):
+    """The Internet's (RFC 1071), of an even number of bytes."""
+    total = sum(struct.unpack(">%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
 socket.sethostname("responder-7")
-for part in (interfaces, neighbours, sockets, mounts, files, memory, threads, namespaces, shell):
+for part in (interfaces, neighbours, sockets, mounts, files, memory, threads, namespaces, shell, lingering):
     try:
         part()
     except Exception as error:

@@ -1,15 +1,20 @@
-"""Tables of functions that are looked at for tampering: whether what they lead to is the kernel's own."""
+"""Tables of functions that are looked at for tampering: whether each leads to where its owner's functions are.
+
+What the kernel itself holds leads into its own text. What a module holds, or what was allocated, may lead into any module
+that is listed: drivers share functions. Rekall marks only what has no name at all, and so nothing that leads into a module
+which did not take the trouble to hide, nor what leads into the kernel's data.
+"""
 from __future__ import annotations
 
 import bisect
 import struct
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from rekall import obj
-from rekall.plugins.linux import check_afinfo, check_fops, check_syscall, check_tty, notifier_chains
+from rekall.plugins.linux import check_afinfo, check_fops, check_idt, check_syscall, check_tty, notifier_chains
 from rekall_lib import utils
 
-from rekall_layout_expert.plugin.linux.lists import MOST, chain, list_entries, rb_entries
+from rekall_layout_expert.plugin.linux.lists import MOST, chain, is_readable, list_entries, rb_entries
 from rekall_layout_expert.plugin.linux.files import children_of
 from rekall_layout_expert.plugin.linux.mounts import mounts_of
 from rekall_layout_expert.plugin.linux.paths import has_mounts
@@ -28,7 +33,25 @@ _SEQUENCES = ("tcp4_seq_ops", "tcp6_seq_ops", "udp_seq_ops", "udp6_seq_ops", "ra
 
 
 def names_of(session, address: int) -> str:
-    return ", ".join(session.address_resolver.format_address(address))
+    return ", ".join(session.address_resolver.format_address(address)) or "Unknown"
+
+
+def highlight_of(session, function: int, holder: Optional[int] = None) -> Optional[str]:
+    """How a function is shown that operations at an address hold, or the kernel: "important" if it is not where it may be."""
+    if holder is None or is_of_kernel(session, holder):
+        return None if is_text_of_kernel(session, function) else "important"
+    module = session.address_resolver.GetContainingModule(function)
+    return None if is_text_of_kernel(session, function) or getattr(module, "is_listed", False) else "important"
+
+
+def is_of_kernel(session, address: int, end: str = "_end") -> bool:
+    """Whether an address is in the kernel's own image, between the symbols _text and `end`."""
+    start, end = (session.profile.get_constant(name, is_address=True) for name in ("_text", end))
+    return bool(start and end and start <= obj.Pointer.integer_to_address(address) < end)
+
+
+def is_text_of_kernel(session, address: int) -> bool:
+    return is_of_kernel(session, address, "_etext" if session.profile.get_constant("_etext") else "_end")
 
 
 def functions_in(operations) -> Iterator[Tuple[str, obj.Struct]]:
@@ -84,9 +107,24 @@ def calls(plugin):
             count=size, target="Pointer", target_args=dict(target="Function")))
         for index, entry in enumerate(table):
             names = tuple(plugin.session.address_resolver.format_address(int(entry))[:2])
-            is_own = any(name.startswith("linux!") for name in names)
             yield dict(table=table_name, index=index, address=entry, symbol=names or "Unknown",
-                       highlight=None if is_own else "important")
+                       highlight=None if is_text_of_kernel(plugin.session, int(entry)) else "important")
+
+
+# -- interrupts --------------------------------------------------------------------------------------------------------
+
+
+@replaces(check_idt.CheckIdt, "collect")
+def gates(plugin):
+    """As Rekall's own, which takes a gate for the kernel's by the name of what it leads to.
+
+    A gate that is not present leads nowhere.
+    """
+    for index, gate in plugin.CheckIDTTables():
+        address = int(gate.address)
+        is_own = is_text_of_kernel(plugin.session, address) or not (gate.present or address)
+        yield dict(index=index, address=gate.address, type=gate.gate_type, present=gate.present, dpl=gate.dpl,
+                   symbol=names_of(plugin.session, address), highlight=None if is_own else "important")
 
 
 # -- files of /proc, and open files ------------------------------------------------------------------------------------
@@ -95,6 +133,27 @@ def calls(plugin):
 @replaces(check_fops.CheckProcFops, "_check_members")
 def check_members(plugin, operations, members):
     return functions_in(operations)
+
+
+@replaces(check_fops.CheckProcFops, "collect")
+def functions_of_proc(plugin):
+    for is_root, found in (True, plugin.check_proc_fop()), (False, plugin.check_fops()):
+        for entry, path, member, function in found:
+            # Inodes of /proc are the kernel's own, also those of modules' entries.
+            holder = None if is_root else function.obj_parent.obj_offset
+            highlight = highlight_of(plugin.session, function.obj_offset, holder)
+            if highlight or plugin.plugin_args.all:
+                yield dict(dir_entry=entry, path=path, member=member, address=function,
+                           module=names_of(plugin.session, function.obj_offset), highlight=highlight)
+
+
+@replaces(check_fops.CheckTaskFops, "collect")
+def functions_of_tasks(plugin):
+    for task, member, function in plugin.check_fops():
+        highlight = highlight_of(plugin.session, function.obj_offset, function.obj_parent.obj_offset)
+        if highlight or plugin.plugin_args.all:
+            yield dict(task=task, member=member, address=function, module=names_of(plugin.session, function.obj_offset),
+                       highlight=highlight)
 
 
 @replaces(check_fops.CheckProcFops, "check_proc_fop")
@@ -173,21 +232,27 @@ def entries_of_proc(plugin) -> Iterator[Tuple[obj.Struct, str]]:
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
-@replaces(check_afinfo.CheckAFInfo, "collect", lambda profile: "seq_ops" not in members_of(profile, "tcp_seq_afinfo")
+@replaces(check_afinfo.CheckAFInfo, "check_functions", lambda profile: "seq_ops" not in members_of(profile, "tcp_seq_afinfo")
           and bool(profile.get_constant("tcp4_seq_ops")))
-def sequences(plugin):
-    """The functions behind /proc/net/tcp and its like.
+def sequences(plugin, checks):
+    """(variable, member, function) of what is behind /proc/net/tcp and its like.
 
     4.18 "proc: introduce proc_create_net{,_data}" took them out of tcp_seq_afinfo and udp_seq_afinfo: they are in
     seq_operations of their own.
     """
+    del checks
     for name in _SEQUENCES:
         if plugin.profile.get_constant(name):
             operations = plugin.profile.get_constant_object(name, target="seq_operations", vm=plugin.kernel_address_space)
             for member, function in functions_in(operations):
-                where = names_of(plugin.session, function.obj_offset)
-                yield dict(symbol=name, member=member, address=function, module=where,
-                           highlight=None if where else "important")
+                yield name, member, function
+
+
+@replaces(check_afinfo.CheckAFInfo, "collect")
+def functions_of_protocols(plugin):
+    for name, member, function in plugin.check_functions(plugin.CreateChecks()):
+        yield dict(symbol=name, member=member, address=function, module=names_of(plugin.session, function.obj_offset),
+                   highlight=highlight_of(plugin.session, function.obj_offset, function.obj_parent.obj_offset))
 
 
 @replaces(check_tty.CheckTTY, "collect")
@@ -196,14 +261,16 @@ def terminals(plugin):
     head = plugin.profile.get_constant_object("tty_drivers", target="list_head", vm=plugin.kernel_address_space)
     for driver in list_entries(head, "tty_driver", "tty_drivers"):
         # Drivers of pseudo-terminals have no table of them.
-        if not driver.ttys or not 0 < driver.num <= _MOST_TTYS:
+        if not driver.ttys or not 0 < driver.num <= _MOST_TTYS or not is_readable(driver.ttys):
             continue
         for tty in driver.ttys.deref():
             if tty and tty.ldisc:
-                function = tty.ldisc.ops.receive_buf
-                names = names_of(plugin.session, int(function))
-                yield dict(name=tty.name, address=function, symbol=names or "Unknown",
-                           highlight=None if names else "important")
+                operations = tty.ldisc.ops
+                function = operations.receive_buf
+                # Terminals begin with the kernel's own discipline, number 0; others may be of modules.
+                holder = int(operations) if operations.num else None
+                yield dict(name=tty.name, address=function, symbol=names_of(plugin.session, int(function)),
+                           highlight=highlight_of(plugin.session, int(function), holder))
 
 
 @replaces(notifier_chains.NotifierChainPlugin, "render")

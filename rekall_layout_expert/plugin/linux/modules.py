@@ -21,10 +21,8 @@ def regions_of(module) -> Iterator[Tuple[int, int]]:
 
     6.4 "module: replace module_layout with module_memory": what was one region is several.
     """
-    if "mem" not in members_of(module.obj_profile, "module"):
-        yield int(module.base), int(module.size)
-        return
-    for region in module.mem:
+    regions = module.mem if "mem" in members_of(module.obj_profile, "module") else (module,)
+    for region in regions:
         if region.base and 0 < region.size <= _LARGEST:
             yield int(region.base), int(region.size)
 
@@ -72,17 +70,31 @@ def modules_in_sysfs(plugin):
     than once; module_kobject.mod, which only modules have, says it since 2.6.
     """
     known = {module.obj_offset for module in plugin.session.plugins.lsmod().get_module_list()}
-    modules_set = plugin.profile.get_constant_object("module_kset", target="Pointer", target_args=dict(target="kset"),
-                                                     vm=plugin.kernel_address_space)
-    for kobject in list_entries(modules_set.list, "kobject", "entry"):
-        holder = plugin.profile.module_kobject(offset=kobject.obj_offset - plugin.profile.get_obj_offset(
-            "module_kobject", "kobj"), vm=plugin.kernel_address_space)
-        if holder.mod:
-            yield dict(module=holder.mod.deref(), mod_name=holder.mod.name, ref_count=kobject.kref.refcount.refs.counter,
-                       known=int(holder.mod) in known)
+    for module, kobject in modules_of_sysfs(plugin.session):
+        yield dict(module=module, mod_name=module.name, ref_count=kobject.kref.refcount.refs.counter,
+                   known=module.obj_offset in known)
+
+
+def modules_of_sysfs(session) -> Iterator[Tuple[obj.Struct, obj.Struct]]:
+    """(module, its kobject) of each that sysfs knows."""
+    profile, vm = session.profile, session.kernel_address_space
+    modules_set = profile.get_constant_object("module_kset", target="Pointer", target_args=dict(target="kset"), vm=vm)
+    for kobject in list_entries(modules_set.m("list"), "kobject", "entry") if modules_set else ():
+        holder = profile.module_kobject(offset=kobject.obj_offset - profile.get_obj_offset("module_kobject", "kobj"), vm=vm)
+        if holder.m("mod"):
+            yield holder.mod.deref(), kobject
 
 
 def apply(profile: obj.Profile) -> None:
-    """Gives a module of several regions the size that lsmod(8) shows."""
+    """Gives a module of several regions the size that lsmod(8) shows, and any no more parameters than it has room for."""
+    overlay = {"kp": [None, ["Pointer", dict(target="Array", target_args=dict(target="kernel_param", count=_parameters))]]}
     if "mem" in members_of(profile, "module"):
-        profile.add_overlay({"module": [None, {"size": lambda module: sum(size for _, size in regions_of(module))}]})
+        overlay["size"] = lambda module: sum(size for _, size in regions_of(module))
+    profile.add_overlay({"module": [None, overlay]})
+
+
+def _parameters(module) -> int:
+    """How many parameters a module has: no more than there is room for in the region that they are in."""
+    start, each = int(module.m("kp")), module.obj_profile.get_obj_size("kernel_param")
+    room = next((place + size - start for place, size in regions_of(module) if place <= start < place + size), 0)
+    return min(int(module.num_kp), room // each)

@@ -5,8 +5,16 @@ from rekall.plugins.common import address_resolver as common
 from rekall.plugins.linux import address_resolver
 
 from rekall_layout_expert.plugin.linux.memory_maps import areas_of
-from rekall_layout_expert.plugin.linux.modules import regions_of
+from rekall_layout_expert.plugin.linux.modules import modules_of_sysfs, regions_of
 from rekall_layout_expert.plugin.linux.replacing import replaces
+
+
+class KernelModule(common.Module):
+    """A part of a kernel module."""
+
+    def __init__(self, is_listed: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.is_listed = is_listed
 
 
 @replaces(address_resolver.LinuxAddressResolver, "_EnsureInitialized")
@@ -23,10 +31,14 @@ def ensure_initialized(resolver):
     start, end = (profile.get_constant(name, is_address=True) for name in ("_text", "_end"))
     if start and end:
         resolver.AddModule(common.Module(name="linux", start=start, end=end, profile=profile, session=session))
-    for module in session.plugins.lsmod().get_module_list():
+    listed = list(session.plugins.lsmod().get_module_list())
+    known = {module.obj_offset for module in listed}
+    # What hides from the list may still be in sysfs.
+    for module in listed + [module for module, _ in modules_of_sysfs(session) if module.obj_offset not in known]:
         # In reverse, so that the text is what goes by the module's name.
         for place, size in reversed(list(regions_of(module))):
-            resolver.AddModule(common.Module(name=str(module.name), start=place, end=place + size, session=session))
+            resolver.AddModule(KernelModule(name=str(module.name), start=place, end=place + size, session=session,
+                                            is_listed=module.obj_offset in known))
     task = session.GetParameter("process_context")
     for area in areas_of(task) if task else ():
         resolver.AddModule(common.Module(name=f"map_{int(area.vm_start):#x}", start=area.vm_start, end=area.vm_end,
