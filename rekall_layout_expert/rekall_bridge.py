@@ -235,6 +235,24 @@ def _without_unwritable_directory(cache):
     cache.Factory = factory
 
 
+def _with_files(json_renderer):
+    def open_(self, directory=None, filename=None, mode="rb"):
+        from rekall.ui import text
+
+        return text.TextRenderer.open(self, directory=directory, filename=filename, mode=mode)
+
+    json_renderer.JsonRenderer.open = open_
+
+
+def _with_a_console(ipython):
+    def interact(session):
+        from rekall_layout_expert.plugin import console
+
+        console.interact(session)
+
+    ipython.NativePythonSupport = interact
+
+
 def _with_layout_expert(_plugins):
     import rekall_layout_expert.plugin  # noqa: F401
 
@@ -248,6 +266,10 @@ AFTERWARDS = {  # module: (what is done then, why)
                                              "string of bytes, and true: each bool was, and is written so"),
     "rekall.plugins.linux.check_tty": (_with_terminals, "it asks whether a member of no object is there by whether it is "
                                        "true, which since Python 3 a NULL pointer is not: check_ttys was never active"),
+    "rekall.plugins.tools.ipython": (_with_a_console, "without IPython its interactive session does not run the plugin "
+                                     "whose name is typed"),
+    "rekall.ui.json_renderer": (_with_files, "plugins that write files, as moddump, would end with a traceback where "
+                                "--format is json or data"),
     "rekall.plugins.filesystems.tsk": (_without_disk_images, "the detection of profiles asks its TSKDetector about every "
                                        "image, and without pytsk3 that would end the detection"),
 }

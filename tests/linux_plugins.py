@@ -7,6 +7,7 @@ bytes; profile.json.gz, the part of the profile that was asked for; truth.json.g
 from __future__ import annotations
 
 import gzip
+import inspect
 import io
 import json
 import os
@@ -26,8 +27,9 @@ FIXTURES = Path(__file__).resolve().parent / "images"
 def plain(cell: Any) -> Any:
     """What a cell says, in values that JSON has.
 
-    A struct is {"type", "address"}, a task_struct has its "pid" and "comm", too. A time is its seconds since 1970, what has
-    a text of its own (flags, names of enumerations, addresses) that text, and what is not there is None.
+    A struct is {"type", "address"}, a task_struct has its "pid" and "comm", too, and a function is its address. A time is
+    its seconds since 1970, what has a text of its own (flags, names of enumerations, addresses) that text, and what is not
+    there is None.
     """
     if isinstance(cell, obj.NoneObject):
         return None
@@ -45,14 +47,15 @@ def plain(cell: Any) -> Any:
         return bool(cell.v())
     if isinstance(cell, Function):
         return int(cell.obj_offset)
-    if isinstance(cell, obj.Struct):
+    if isinstance(cell, (basic.String, basic.Flags, basic.Enumeration, basic.Ipv4Address, basic.Ipv6Address, basic.MacAddress)):
+        return str(cell)
+    if isinstance(cell, (obj.NativeType, int)):
+        return int(cell)
+    if isinstance(cell, obj.BaseObject):
         if cell.obj_type in ("kuid_t", "kgid_t"):
             return int(cell.val)
         named = {"pid": int(cell.pid), "comm": str(cell.comm)} if cell.obj_type == "task_struct" else {}
         return {"type": cell.obj_type, "address": int(cell.obj_offset), **named}
-    has_text = (basic.String, basic.Flags, basic.Enumeration, basic.Ipv4Address, basic.Ipv6Address, basic.MacAddress)
-    if isinstance(cell, (obj.NativeType, int)) and not isinstance(cell, has_text):
-        return int(cell)
     return str(cell)
 
 
@@ -89,15 +92,24 @@ def run(rekall, name: str, **arguments) -> Rows:
     found = Rows()
     chosen = getattr(rekall.plugins, name)
     assert chosen, f"{name} is not active"
-    rekall.GetRenderer = lambda *_, **__: found
     instance = chosen(**arguments)
-    if type(instance).render is plugin.TypedProfileCommand.render:
-        columns = [column["name"] for column in instance.table_header]
-        for row in instance.collect():
-            found.rows.append(plain(row if isinstance(row, dict) else dict(zip(columns, row))))
-    else:
-        instance.render(found)
+    rekall.GetRenderer = lambda *_, **__: found
+    try:
+        if type(instance).render is plugin.TypedProfileCommand.render:
+            columns = [column["name"] for column in instance.table_header]
+            for row in instance.collect():
+                found.rows.append(plain(row if isinstance(row, dict) else dict(zip(columns, row))))
+        else:
+            instance.render(found)
+    finally:
+        del rekall.GetRenderer
     return found
+
+
+def tests_of_a_guest(module) -> Dict[str, Callable]:
+    """The tests of a module that take a guest, by name."""
+    return {name: test for name, test in vars(module).items()
+            if name.startswith("test_") and "guest" in inspect.signature(test).parameters}
 
 
 def open_fixture(folder: Path, scratch: Path):

@@ -49,6 +49,7 @@ def complete(session, data: dict, section: Optional[bytes], stages: Stages) -> N
     wanted = [name for name in left_out if name not in data["$STRUCTS"] and homes_of(name)]
     if section is None or not wanted or data.get("$CONFIG", {}).get("CONFIG_GCC_PLUGIN_RANDSTRUCT") == "y":
         return
+    from rekall_layout_expert.profile.compatibility import offer_rekall_names
     from rekall_layout_expert.profile.of_btf import vtypes_of_btf
 
     try:
@@ -61,6 +62,8 @@ def complete(session, data: dict, section: Optional[bytes], stages: Stages) -> N
     for name, choices in types.enums.items():
         if data["$ENUMS"].setdefault(name, choices) is choices:
             data["$REVENUMS"][name] = {enumerator: int(value) for value, enumerator in choices.items()}
+    # What they are called by plugins is offered of these, too.
+    offer_rekall_names(data["$STRUCTS"], data["$CONSTANTS"])
     added = [name for name in wanted if name in types.structs]
     for name in added:
         del left_out[name]

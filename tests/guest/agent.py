@@ -1,4 +1,4 @@
-"""Runs inside the guest: carries out what the tests ask for over a virtio serial port.
+"""Runs inside the guest: carries out what the tests ask for over a virtio serial port. Others serve by it, each a port.
 
 One request and one answer is one line of JSON each. Only the standard library of the guest's Python is used.
 """
@@ -8,14 +8,27 @@ import os
 import subprocess
 
 
-def port():
-    """The device of the virtio serial port that the host named ``agent``."""
+def port(wanted):
+    """The device of the virtio serial port to which the host gave a name."""
     ports = "/sys/class/virtio-ports"
     for entry in os.listdir(ports):
         with open(os.path.join(ports, entry, "name")) as name:
-            if name.read().strip() == "agent":
+            if name.read().strip() == wanted:
                 return os.path.join("/dev", entry)
-    raise SystemExit("no virtio port is named agent")
+    raise SystemExit("no virtio port is named " + wanted)
+
+
+def serve(name, answer):
+    """Answer the requests that come in at a port, for ever."""
+    with open(port(name), "r+b", buffering=0) as channel:
+        pending = b""
+        while True:
+            pending += channel.read(65536)
+            while b"\n" in pending:
+                line, pending = pending.split(b"\n", 1)
+                reply = json.dumps(answer(json.loads(line))).encode() + b"\n"
+                while reply:
+                    reply = reply[channel.write(reply):]
 
 
 def answer(request):
@@ -48,12 +61,5 @@ def run(command, timeout):
     return {"code": code, "stdout": texts[0], "stderr": texts[1]}
 
 
-with open(port(), "r+b", buffering=0) as channel:
-    pending = b""
-    while True:
-        pending += channel.read(65536)
-        while b"\n" in pending:
-            line, pending = pending.split(b"\n", 1)
-            reply = json.dumps(answer(json.loads(line))).encode() + b"\n"
-            while reply:
-                reply = reply[channel.write(reply):]
+if __name__ == "__main__":
+    serve("agent", answer)

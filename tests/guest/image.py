@@ -32,7 +32,7 @@ CACHE = kernels.cache_directory() / "guest"
 
 TOOLS = ("qemu-system-x86_64", "dpkg-deb", "tar", "mkfs.ext4", "cpio")
 USERLAND = ("base-files", "bash", "busybox-static", "coreutils", "dash", "findutils", "grep", "mount", "procps", "python3",
-            "sed", "util-linux")
+            "sed", "util-linux", "zsh")
 RELEASES = {(3, 9): "bullseye", (3, 11): "bookworm", (3, 13): "trixie"}  # by their Python
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "ext4")
 ACCOUNTS = ("root:0", "daemon:1", "www-data:33", "alice:1000", "bob:1001", "nobody:65534")

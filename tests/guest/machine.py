@@ -61,7 +61,9 @@ class Guest:
                    "-append", "console=ttyS0 panic=-1" + ("" if self.kaslr else " nokaslr"),
                    "-qmp", f"unix:{self._folder}/qmp,server=on,wait=off",
                    "-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off",
-                   "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"]
+                   "-chardev", f"socket,id=rekall,path={self._folder}/rekall,server=on,wait=off",
+                   "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent",
+                   "-device", "virtserialport,chardev=rekall,name=rekall"]
         for disk in self.disks:
             command += ["-drive", f"file={disk},format=raw,if=virtio,snapshot=on"]
         if self.forward:
@@ -111,6 +113,37 @@ class Guest:
         """Read a file of the guest."""
         return base64.b64decode(self._ask({"get": path})["data"])
 
+    def start_workload(self, timeout: float = 300) -> None:
+        """Have all there that workload.py makes; raises GuestError if it could not make something."""
+        for name in ("workload.py", "truth.py"):
+            self.put((image.HERE / name).read_bytes(), f"/run/{name}")
+        said = self.check("python3 /run/workload.py >/run/workload.log 2>&1 &\n"
+                          "until grep -q ready /run/workload.log; do sleep 1; done; cat /run/workload.log", timeout)
+        if said != "ready\n":
+            raise GuestError(f"the workload: {said}")
+        self.check("sleep 3")
+
+    def truth(self) -> dict:
+        """What truth.py tells; the workload must be there."""
+        self.check("python3 /run/truth.py > /run/truth.json", 120)
+        return json.loads(self.get("/run/truth.json"))
+
+    def start_rekall(self, pre_ast: bytes, timeout: float = 300) -> None:
+        """Start a session of Rekall on /proc/kcore, which stays; the environment must be there."""
+        for name in ("guest/live.py", "linux_plugins.py"):
+            self.put((image.HERE.parent / name).read_bytes(), "/run/" + Path(name).name)
+        self.put(pre_ast, "/run/live.pre_ast")
+        self.check("python3 /run/live.py > /run/live.log 2>&1 &")
+        self._rekall = self._connect("rekall")
+        self.run_plugin("banner", {}, timeout)
+
+    def run_plugin(self, name: str, arguments: dict, timeout: float = 300) -> dict:
+        """What a plugin lists in that session: its "rows", its "text", and the "files" that it writes."""
+        reply = self._exchange(self._rekall, {"plugin": name, "arguments": arguments}, timeout)
+        if "error" in reply:
+            raise GuestError(reply["error"])
+        return dict(reply, files={file: base64.b64decode(data) for file, data in reply["files"].items()})
+
     def dump_memory(self, path: str) -> None:
         """Write the guest's physical memory as an ELF core. The guest stands still meanwhile."""
         self._control("dump-guest-memory", paging=False, protocol=f"file:{path}")
@@ -135,7 +168,7 @@ class Guest:
             channel.send(message, timeout)
             return channel.receive()
         except OSError as error:
-            raise GuestError(f"no answer ({error}); the guest's last words: {self._last_words()}") from None
+            raise GuestError(f"no answer to {str(message)[:200]} ({error}); the guest's last words: {self._last_words()}") from None
 
     def _connect(self, name: str) -> _Channel:
         """Connect to one of QEMU's sockets as soon as it is there."""

@@ -17,6 +17,9 @@ def read(path, mode="r"):
         return ""
 
 
+BOOTED = int(re.search(r"^btime (\d+)", read("/proc/stat"), re.M).group(1))
+
+
 def link(path):
     try:
         return os.readlink(path)
@@ -31,9 +34,11 @@ def process(pid):
     for fd in os.listdir(folder + "fd") if os.path.isdir(folder + "fd") else ():
         position = re.search(r"^pos:\t(\d+)", read(folder + "fdinfo/" + fd), re.M)
         fds[fd] = [link(folder + "fd/" + fd), int(position.group(1)) if position else None]
-    return {"name": read(folder + "comm").rstrip("\n"), "ppid": int(status.get("PPid", 0)),
-            "uid": status.get("Uid", "").split("\t")[0], "command": read(folder + "cmdline"), "maps": read(folder + "maps"),
-            "fds": fds, "exe": link(folder + "exe"), "mounts": link(folder + "ns/mnt")}
+    # Its 22nd field, in ticks since boot; the name, which may hold anything, ends at the last bracket.
+    ticks = (read(folder + "stat").rpartition(")")[2].split() + ["0"] * 20)[19]
+    return {"start": BOOTED + int(ticks) / os.sysconf("SC_CLK_TCK"), "name": read(folder + "comm").rstrip("\n"),
+            "ppid": int(status.get("PPid", 0)), "uid": status.get("Uid", "").split("\t")[0], "command": read(folder + "cmdline"),
+            "maps": read(folder + "maps"), "fds": fds, "exe": link(folder + "exe"), "mounts": link(folder + "ns/mnt")}
 
 
 def kernel_log():

@@ -41,8 +41,10 @@ def interfaces():
     run("busybox", "ip", "link", "add", "dummy7", "type", "dummy")
     run("busybox", "ip", "link", "set", "dummy7", "address", "02:00:5e:00:53:07")
     run("busybox", "ip", "address", "add", "192.0.2.7/24", "dev", "dummy7")
-    run("busybox", "ip", "address", "add", "2001:db8::7/64", "dev", "dummy7", "nodad")
+    run("busybox", "ip", "address", "add", "2001:db8::7/64", "dev", "dummy7")
+    run("busybox", "ip", "address", "add", "198.51.100.7/25", "dev", "dummy7", "label", "dummy7:other")
     run("busybox", "ip", "link", "set", "dummy7", "up")
+    run("busybox", "ip", "link", "add", "dummy8", "type", "dummy")  # down, and without an address
 
 
 def neighbours():
@@ -83,6 +85,7 @@ def sockets():
         raw = socket.socket(family, socket.SOCK_RAW,
                             socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6)
         KEPT.extend((listener, client, server, closing, any_address, datagram, raw))
+        states(family, address)
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     stream.bind("/run/workload.sock")
     stream.listen(3)
@@ -92,6 +95,42 @@ def sockets():
     abstract.bind(b"\0workload abstract")
     sequence = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     KEPT.extend((stream, client, abstract, *sequence, socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)))
+    load_module("af_packet")
+    KEPT.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+
+
+def states(family, address):
+    """TCP connections in the states in which they do not stay by themselves: an end that has more to send than the other
+    one takes can end nothing (FIN_WAIT1; with the other's end received CLOSING, or LAST_ACK), and who gets no answer asks
+    on (SYN_SENT)."""
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind((address, 4717))
+    listener.listen(5)
+    KEPT.append(listener)
+    for ends_before, ends_after in ((False, False), (False, True), (True, False)):
+        client = socket.socket(family, socket.SOCK_STREAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        client.connect((address, 4717))
+        server, _ = listener.accept()
+        if ends_before:
+            server.shutdown(socket.SHUT_WR)
+            time.sleep(0.2)
+        client.setblocking(False)
+        try:
+            while True:
+                client.send(b"more than is taken " * 100)
+        except BlockingIOError:
+            client.shutdown(socket.SHUT_WR)
+        if ends_after:
+            time.sleep(0.2)
+            server.shutdown(socket.SHUT_WR)
+        KEPT.extend((client, server))
+    asking = socket.socket(family, socket.SOCK_STREAM)
+    asking.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 100)
+    asking.setblocking(False)
+    asking.connect_ex(("192.0.2.77" if family == socket.AF_INET else "2001:db8::77", 80))
+    KEPT.append(asking)
 
 
 def mounts():
@@ -103,6 +142,13 @@ def mounts():
     run("mount", "--bind", "/run/plain/sub", "/run/bound")
     run("mount", "--bind", "/usr/share", "/run/ro")
     run("mount", "-o", "remount,bind,ro", "/run/ro")
+    load_module("overlay")
+    os.makedirs("/run/plain/upper")
+    os.makedirs("/run/plain/work")
+    for system, options in (("mqueue", "nosuid"), ("cgroup2", "nosuid,noexec"), ("debugfs", "nodev"), ("hugetlbfs", "noatime"),
+                            ("overlay", "lowerdir=/usr/share,upperdir=/run/plain/upper,workdir=/run/plain/work")):
+        os.makedirs("/run/mounted/a " + system)
+        run("mount", "-t", system, "-o", options, system, "/run/mounted/a " + system)
 
 
 def files():
@@ -149,15 +195,21 @@ def namespaces():
         os.execvp("sleep", ["sleep", "10000000"])
 
 
-def shell():
-    """A bash with a history, at a terminal of its own."""
+def shells():
+    """A bash and a zsh, each with a history and at a terminal of its own."""
     os.makedirs("/dev/pts", exist_ok=True)
     run("mount", "-t", "devpts", "devpts", "/dev/pts")
+    shell("bash", "--norc", "--noprofile", "-i")
+    if os.path.exists("/usr/bin/zsh"):
+        shell("zsh", "-f", "-i")
+
+
+def shell(*command):
     pid, terminal = pty.fork()
     if not pid:
         os.environ["PS1"] = "$ "
         os.environ.pop("HISTFILE", None)
-        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+        os.execvp(command[0], command)
     for line in ("echo first of all", "cd /tmp", "ls -la /nowhere", "export SECRET=hunter2"):
         os.write(terminal, line.encode() + b"\n")
         time.sleep(1.1)  # the history's times are in seconds
@@ -212,7 +264,7 @@ def checksum(data):
 
 
 socket.sethostname("responder-7")
-for part in (interfaces, neighbours, sockets, mounts, files, memory, threads, namespaces, shell, lingering):
+for part in (interfaces, neighbours, sockets, mounts, files, memory, threads, namespaces, shells, lingering):
     try:
         part()
     except Exception as error:

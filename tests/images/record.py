@@ -70,13 +70,10 @@ def dump_guest(series: str, folder: Path) -> Path:
     from guest.machine import Guest
 
     with Guest(series, memory_mb=MEMORY_MB, with_environment=False) as guest:
-        for name in ("workload.py", "truth.py"):
-            guest.put((HERE.parent / "guest" / name).read_bytes(), f"/run/{name}")
-        guest.check("python3 /run/workload.py >/run/workload.log 2>&1 &\n"
-                    "until grep -q ready /run/workload.log; do sleep 1; done", timeout=180)
-        guest.check("sleep 3; python3 /run/truth.py > /run/truth.json", timeout=120)
+        guest.start_workload()
+        truth = guest.truth()
         guest.dump_memory(str(folder / "guest.core"))
-        (folder / "truth.json").write_bytes(guest.get("/run/truth.json"))
+        (folder / "truth.json").write_text(json.dumps(truth))
         (folder / "kallsyms").write_bytes(guest.get("/proc/kallsyms"))
         (folder / "config").write_bytes(guest.system.kernel.config.read_bytes())
     return folder
@@ -143,10 +140,9 @@ def run_tests(rekall, truth: dict) -> None:
     import test_linux_plugins
 
     guest = (lambda name, **arguments: linux_plugins.run(rekall, name, **arguments)), truth
-    for name, test in vars(test_linux_plugins).items():
-        if name.startswith("test_") and "guest" in inspect.signature(test).parameters:
-            for path in test_linux_plugins.PATHS if "path" in inspect.signature(test).parameters else (None,):
-                test(guest, **({"path": path} if path else {}))
+    for test in linux_plugins.tests_of_a_guest(test_linux_plugins).values():
+        for path in test_linux_plugins.PATHS if "path" in inspect.signature(test).parameters else (None,):
+            test(guest, **({"path": path} if path else {}))
 
 
 def with_neighbours(constants: Dict[str, int], wanted: Set[str]) -> Dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Iterator, List, Tuple
 from rekall import obj
 from rekall.plugins.linux import fs
 from rekall.plugins.overlays.linux import vfs
+from rekall.ui import json_renderer
 from rekall_lib import utils
 
 from rekall_layout_expert.plugin.linux.lists import MOST, hlist_entries, list_entries, xarray_entries
@@ -23,6 +24,16 @@ class Time:
 
     def __init__(self, seconds: int):
         self.tv_sec = seconds
+
+
+class FileAsJson(json_renderer.StateBasedObjectRenderer):
+    """A file as --format json and data write it; Rekall has no form for one, and says so in place of it."""
+
+    renders_type = "File"
+    renderers = ["JsonRenderer", "DataExportRenderer"]
+
+    def GetState(self, item, **options):
+        return dict(super().GetState(item, **options), path=item.fullpath)
 
 
 def children_of(entry) -> Iterator[obj.Struct]:
