@@ -4,7 +4,10 @@ The tests of the plugin run Rekall itself on images of it. Only the core is stoo
 is written here, beside the memory that it describes.
 """
 import copy
+import gzip
 import struct
+
+from kallsyms_tables import table_of
 
 BANNER = "Linux version 6.1.0-99-amd64 (someone@somewhere) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP Debian 6.1.99-1\n"
 CONFIG = """#
@@ -84,6 +87,21 @@ def kallsyms(slide=0):
     """As the kernel shows them when it is slid by so many bytes."""
     return "".join("%016x %s %s\n" % (LINK_TEXT + slide + place, "T" if name == "_text" else "D", name)
                    for name, place in PLACES.items())
+
+
+def carried_symbols(text, version="6.1", slide=0x1C000000, places=PLACES):
+    """The kernel's own table of them in its image, {physical address: bytes}: in 7.2's form, or with the addresses slid."""
+    start = text if version == "7.2" else LINK_TEXT + slide
+    named = [(start + place, "T" if name == "_text" else "D", name) for name, place in places.items()]
+    # So many has no real one.
+    others = [(start + 0x1000 + 16 * number, "t", f"function_{number}") for number in range(300)]
+    place = text + 0x100040
+    return {place: table_of(sorted(named + others), version, place)}
+
+
+def carried_config(text, config=CONFIG):
+    """A configuration as CONFIG_IKCONFIG puts it into the kernel's data."""
+    return {text + 0x180000: b"IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED"}
 
 
 def memory(text=0x2200000, slide=0x1C000000, banner=BANNER, five_levels=False):

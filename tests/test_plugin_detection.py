@@ -91,23 +91,88 @@ def stored(home):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def carried(config):
-    """A configuration as CONFIG_IKCONFIG puts it into the kernel's data."""
-    return b"IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED"
+@pytest.fixture
+def alone(tmp_path):
+    """An image with nothing beside it."""
+    return tmp_path / "guest.core"
+
+
+@pytest.mark.parametrize("form", sorted(WRITERS))
+@pytest.mark.parametrize("version", ["4.4", "4.6", "6.1", "7.2"])
+def test_an_image_that_carries_its_symbols_and_its_configuration_needs_nothing_else(home, alone, made, form, version):
+    content = {**plugin_image.memory(), **plugin_image.carried_symbols(0x2200000, "2.6" if version == "4.4" else version),
+               **plugin_image.carried_config(0x2200000)}
+    WRITERS[form](alone, content)
+    rekall = open_image(alone)
+    assert tasks(rekall) == TASKS
+    assert rekall.GetParameter("kernel_slide") == 0x1C000000
+    assert rekall.profile.get_constant("_text") == plugin_image.LINK_TEXT
+
+
+def test_symbols_in_the_image_and_given_ones_have_the_same_profile(home, image, made):
+    """For they are the same: the kernel was not rebuilt."""
+    content = {**plugin_image.memory(), **plugin_image.carried_symbols(0x2200000)}
+    plugin_image.write_raw(image, content)
+    functions = "".join(f"{plugin_image.LINK_TEXT + 0x1000 + 16 * number:x} t function_{number}\n" for number in range(300))
+    lines = (plugin_image.kallsyms() + functions).splitlines(True)
+    image.with_name("guest.core.kallsyms").write_text("".join(sorted(lines)))
+    assert tasks(open_image(image)) == TASKS
+    image.with_name("guest.core.kallsyms").unlink()
+    assert tasks(open_image(image)) == TASKS
+    assert len(made) == len(stored(home)) == 1
+
+
+def test_a_kernel_linked_elsewhere_than_usual_is_found_before_its_configuration_tells(home, alone, made):
+    config = plugin_image.CONFIG.replace("CONFIG_PHYSICAL_START=0x1000000", "CONFIG_PHYSICAL_START=0x1A00000")
+    plugin_image.write_raw(alone, {**plugin_image.memory(), **plugin_image.carried_symbols(0x2200000),
+                                   **plugin_image.carried_config(0x2200000, config)})
+    rekall = open_image(alone)
+    assert tasks(rekall) == TASKS
+    assert rekall.GetParameter("kernel_slide") == 0x1C000000 - 0xA00000
+
+
+def test_a_configuration_of_a_kernel_that_cannot_be_there_is_told(home, image, made):
+    image.with_name("guest.core.config").write_text(
+        plugin_image.CONFIG.replace("CONFIG_PHYSICAL_START=0x1000000", "CONFIG_PHYSICAL_START=0x3E000000"))
+    with pytest.raises(plugin.PluginError, match="guest.core.config is not of the kernel in the image.*cannot have slid"):
+        open_image(image).profile
+
+
+def test_the_table_of_a_kernel_that_does_not_run_is_passed_over(home, alone, made, caplog):
+    """As in the file of a kernel that was read."""
+    places = {**plugin_image.PLACES, "linux_banner": 0x200800}
+    plugin_image.write_raw(alone, {**plugin_image.memory(), **plugin_image.carried_config(0x2200000),
+                                   **plugin_image.carried_symbols(0x1200000, places=places)})
+    rekall = open_image(alone)
+    rekall.plugins.load_as().GetPhysicalAddressSpace()
+    assert detection.LayoutExpertDetection(session=rekall).DetectFromHit(None, 0, rekall.physical_address_space) is None
+    message = caplog.records[0].getMessage()
+    assert "no Linux kernel that shows its symbols is in" in message and "at 0x1" in message and "is not in" in message
+    plugin_image.write_raw(alone, {**plugin_image.memory(), **plugin_image.carried_config(0x2200000),
+                                   **plugin_image.carried_symbols(0x1200000, places=places),
+                                   **plugin_image.carried_symbols(0x2200000)})
+    assert tasks(open_image(alone)) == TASKS
 
 
 def test_an_image_that_carries_its_configuration_needs_only_symbols(home, image, made):
     image.with_name("guest.core.config").unlink()
-    plugin_image.write_raw(image, {**plugin_image.memory(), 0x2E00100: carried(plugin_image.CONFIG)})
+    plugin_image.write_raw(image, {**plugin_image.memory(), **plugin_image.carried_config(0x2200000)})
     assert tasks(open_image(image, system=f"{image}.kallsyms")) == TASKS
 
 
 def test_of_two_configurations_in_an_image_none_is_taken(home, image, made):
     image.with_name("guest.core.config").unlink()
-    plugin_image.write_raw(image, {**plugin_image.memory(), 0x2E00100: carried(plugin_image.CONFIG),
-                                   0x2E80100: carried(plugin_image.CONFIG + "CONFIG_NUMA=y\n")})
-    with pytest.raises(plugin.PluginError, match="without the kernel's configuration.*guest.core.config"):
-        tasks(open_image(image, system=f"{image}.kallsyms"))
+    plugin_image.write_raw(image, {**plugin_image.memory(), **plugin_image.carried_config(0x2200000),
+                                   **plugin_image.carried_config(0x2240000, plugin_image.CONFIG + "CONFIG_NUMA=y\n")})
+    with pytest.raises(plugin.PluginError, match="the configuration of the kernel 6.1.0-99-amd64 was not found.*guest.core.config"):
+        tasks(open_image(image, system=f"{image}.kallsyms", offline=True))
+
+
+def test_a_configuration_outside_the_kernel_is_not_its_own(home, image, made):
+    image.with_name("guest.core.config").unlink()
+    plugin_image.write_raw(image, {**plugin_image.memory(), **plugin_image.carried_config(0x2C80000)})
+    with pytest.raises(plugin.PluginError, match="was not found.*guest.core.config"):
+        tasks(open_image(image, system=f"{image}.kallsyms", offline=True))
 
 
 @pytest.mark.parametrize("form", sorted(WRITERS))
@@ -388,7 +453,7 @@ def test_failure_is_one_line_and_an_exit_code(home, image, tmp_path, message):
     assert_one_line(rekall_command("-f", str(image), "pslist"), message)
 
 
-BESIDE = "configuration .*guest.core.config, .*guest.core.kallsyms, .*System.map; .*--config_file_path and --system"
+BESIDE = "no Linux kernel that shows .*guest.core.config, .*guest.core.kallsyms, .*System.map; .*--config_file_path and --system"
 IMAGES = {
     "a Linux kernel and nothing beside": (BESIDE, lambda path: plugin_image.write_raw(path, plugin_image.memory())),
     "a configuration only": (BESIDE, lambda path: (plugin_image.write_raw(path, plugin_image.memory()),
@@ -525,7 +590,7 @@ def test_profile_written_by_the_plugin_is_one_that_rekall_loads(home, image, mad
 @pytest.mark.parametrize("arguments, message", [
     (("--config_file_path", "/nowhere/config", "--system", "/nowhere/map", "--output", "profile.json"),
      "cannot read /nowhere/config"),
-    (("-f", "other.raw"), "config.*--system"),
+    (("-f", "other.raw"), "no Linux kernel that shows its symbols.*--system"),
     (("-f", "missing.raw"), "cannot read missing.raw"),
     (("--structs", "task_struct"), "chosen structs.*--output"),
 ])

@@ -14,7 +14,7 @@ from rekall_layout_expert.plugin import kernel_btf
 from rekall_layout_expert.plugin.address_spaces import is_running_kernel
 from rekall_layout_expert.plugin.invariants import Invariants
 from rekall_layout_expert.plugin.options import Named, Sources
-from rekall_layout_expert.plugin.profile_maker import Stages, make
+from rekall_layout_expert.plugin.profile_maker import HeadersOfBuild, Stages, make
 from rekall_layout_expert.plugin.repositories import load_profile, local_repositories, store_profile
 from rekall_layout_expert.plugin.subject import Subject, kernel_in_image, running_kernel
 from rekall_layout_expert.supply.matching import Level
@@ -25,12 +25,15 @@ _NEEDED_MEMBERS = {"task_struct": ("pid", "comm", "tasks", "mm"), "list_head": (
 _NEEDED_SYMBOLS = ("_text", "linux_banner", "linux_proc_banner", "init_task")
 
 
-def subject_in(session, memory, named: Named, stages: Stages) -> Subject:
-    """The kernel whose memory it is."""
+def subject_in(session, memory, named: Named, stages: Stages, sources: Optional[Sources] = None) -> Subject:
+    """The kernel whose memory it is. sources: of what the image lacks; as the session's options say, if None."""
     if is_running_kernel(memory):
         subject = running_kernel(named)
     else:
-        subject = kernel_in_image(memory, str(session.GetParameter("filename")), named, stages.report)
+        image = str(session.GetParameter("filename"))
+        headers = HeadersOfBuild(sources or Sources.in_options(session), local_repositories(session), stages, image)
+        subject = kernel_in_image(memory, image, named, stages.report, headers.config_of)
+        subject.unpacked_headers = headers.unpacked
         _keep_in_memory(session)
     stages.done("kernel", subject.kernel.release, subject.config.source)
     return subject

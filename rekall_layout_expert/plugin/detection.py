@@ -21,7 +21,7 @@ from rekall_layout_expert.plugin.options import SIDECARS, Named
 
 
 class LayoutExpertDetection(guess_profile.DetectionMethod):
-    """The profile of the running kernel, or of an image whose configuration and symbols are given."""
+    """The profile of the running kernel, or of the one in an image."""
 
     name = "layout_expert"
     order = 10
@@ -33,18 +33,25 @@ class LayoutExpertDetection(guess_profile.DetectionMethod):
     def DetectFromHit(self, hit, file_offset, address_space):
         """A verified profile, or None if this is no case for us; a failure ends the command."""
         named = Named.in_options(self.session)
+        is_meant = any(named) or is_running_kernel(address_space)
         if not is_running_kernel(address_space):
-            given = named.or_beside(str(self.session.GetParameter("filename")))
-            # One file beside an image may be there for another reason; an option is meant.
-            if not any(named) and not (given.config_file_path and given.system):
+            filename = self.session.GetParameter("filename")
+            if not filename:
                 return None
-            named = given
+            named = named.or_beside(str(filename))
+            # One file beside an image may be there for another reason; an option is meant.
+            is_meant |= bool(named.config_file_path and named.system)
         from rekall_layout_expert.plugin import analysis
+        from rekall_layout_expert.plugin.subject import NoLinuxKernel
         stages = analysis.Stages(self.session)
         try:
             subject = analysis.subject_in(self.session, address_space, named, stages)
             return analysis.profile_of(self, subject, stages)
         except LayoutExpertError as error:
+            if isinstance(error, NoLinuxKernel) and not is_meant:
+                if error.rejected:
+                    self.session.logging.warning("Layout Expert: %s", error)
+                return None
             give_up(self.session, error)
 
 
@@ -91,10 +98,9 @@ class LayoutExpertProfile(guess_profile.ProfileHook):
         if is_empty:
             return LayoutExpertError(f"{image} is empty", next_step="name an image, or /proc/kcore, with -f")
         return LayoutExpertError(
-            f"no profile for {image}: Rekall has none that fits, and to make one for a Linux kernel takes its "
-            "configuration and its symbols",
+            f"no profile for {image}: Rekall has none that fits, and no Linux kernel that shows its symbols is in it",
             [image + ending for name in ("config_file_path", "system") for ending in SIDECARS[name]],
-            "name them with --config_file_path and --system, or put them there")
+            "of a Linux kernel name configuration and symbols with --config_file_path and --system, or put them there")
 
 
 # Rekall takes the first class of a name.

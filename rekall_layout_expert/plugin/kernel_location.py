@@ -21,6 +21,7 @@ from typing import Callable, Iterator, Mapping, NamedTuple, Optional
 from rekall.plugins.addrspaces import amd64
 
 from rekall_layout_expert.errors import LayoutExpertError
+from rekall_layout_expert.host.image import Memory
 from rekall_layout_expert.host.kcore import kcore_text_segment
 from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.plugin.five_levels import has_five_levels
@@ -47,6 +48,24 @@ class Location(NamedTuple):
     text: Optional[int]
     banner: Optional[str] = None
 
+    def from_link_address(self, start: int, config: KernelConfig) -> Location:
+        """The same place, of which the slide counts from _text at `start`, counted from where it was linked.
+
+        A LayoutExpertError tells that a kernel with this configuration cannot be there.
+        """
+        link_text = text_link_address(config)
+        slide = self.slide + start - link_text
+        if not 0 <= slide < _IMAGE_SPACE:
+            raise LayoutExpertError(f"{config.source} is not of the kernel in the image, whose text is at {self.slide + start:#x}: "
+                                    f"{link_text:#x}, where it is linked, cannot have slid there",
+                                    next_step="name the configuration of this very kernel with --config_file_path")
+        return self._replace(slide=slide)
+
+
+def physical_memory(space) -> Memory:
+    """Rekall's physical address space, for searches that know nothing of Rekall."""
+    return Memory(space.read, ((run.start, run.end) for run in space.get_mappings()))
+
 
 def locate_running_kernel(config: KernelConfig) -> Location:
     """From the program headers of /proc/kcore."""
@@ -66,8 +85,8 @@ def locate_in_image(memory, addresses: Mapping[str, int], image: str, symbols: s
                     progress: Callable[[str], None]) -> Location:
     """By the banner and the page tables of an x86_64 kernel in physical memory.
 
-    memory: Rekall's physical address space. addresses: link-time addresses by name. image, symbols:
-    their files, for messages.
+    memory: Rekall's physical address space. addresses: by name, wherever the kernel was linked or moved to; the slide is
+    from there. image, symbols: their files, for messages.
     """
     text = addresses["_text"]
     distances = {}
@@ -84,8 +103,9 @@ def locate_in_image(memory, addresses: Mapping[str, int], image: str, symbols: s
     for place in _places_of_banner(memory, distances["linux_banner"], progress):
         banner = _text_at(memory, place + distances["linux_banner"])
         phys_base, = struct.unpack("<Q", memory.read(place + distances["phys_base"], 8))
-        slide = (place - phys_base + _START_KERNEL_MAP - text) & ((1 << 64) - 1)
-        if slide >= _IMAGE_SPACE or slide % _PAGE:
+        virtual = (place - phys_base + _START_KERNEL_MAP) & ((1 << 64) - 1)
+        slide = virtual - text
+        if not 0 <= virtual - _START_KERNEL_MAP < _IMAGE_SPACE or virtual % _PAGE:
             rejected.append(f"{place:#x} (phys_base is {phys_base:#x})")
             continue
         # A kernel without CONFIG_X86_5LEVEL does not have it.

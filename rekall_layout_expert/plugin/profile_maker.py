@@ -9,6 +9,8 @@ import time
 from typing import Callable, List, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError, printable
+from rekall_layout_expert.host.release import Kernel
+from rekall_layout_expert.kernel_config import KernelConfig
 from rekall_layout_expert.plugin import profile_section
 from rekall_layout_expert.plugin.failure import is_command_line
 from rekall_layout_expert.plugin.options import Sources
@@ -112,6 +114,8 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
         collected = [subject.collection] if subject.collection else []
         where = dict(header_trees=[tree]) if tree else dict(named=subject.pre_ast, repositories=collected + repositories,
                                                             **over_the_network(sources, repositories, stages))
+        if subject.unpacked_headers and not tree:
+            where["headers_package"] = subject.unpacked_headers
         return find_pre_ast(subject.kernel, subject.config.architecture, progress=stages.report, skip=sources.skip, refused=stages.refused,
                             keep=repositories[-1] if keep and repositories else None, accept=Level.named(sources.accept), **where)
     # Of a kernel that only its files tell of nobody knows the release that others would have to match.
@@ -121,6 +125,24 @@ def pre_ast_of(subject: Subject, repositories: List[DirectoryRepository], stages
         return read_pre_ast(subject.pre_ast), f"named by the user, {subject.pre_ast}", None
     raise NoPreAst(f"nothing tells which kernel {subject.config.source} is of",
                    next_step="name its Pre-AST with --pre_ast, or its headers with --build")
+
+
+class HeadersOfBuild:
+    """What an image does not carry, from the headers of its kernel. unpacked: its headers package; None if it was not fetched."""
+
+    def __init__(self, sources: Sources, repositories: List[DirectoryRepository], stages: Stages, image: str):
+        self.unpacked = None
+        self._sources, self._repositories, self._stages, self._image = sources, repositories, stages, image
+
+    def config_of(self, kernel: Kernel, looked_at: List[str]) -> KernelConfig:
+        """The configuration of exactly that build. Raises LayoutExpertError."""
+        from rekall_layout_expert.supply.configuration import UnpackedHeaders, find_config_of_build
+
+        network = over_the_network(self._sources._replace(repositories=()), self._repositories, self._stages)
+        self.unpacked = UnpackedHeaders(network["headers_package"])
+        return find_config_of_build(kernel, self._image, self._repositories, self.unpacked, skip=self._sources.skip,
+                                    keep=self._repositories[-1] if self._repositories else None,
+                                    progress=self._stages.report, looked_at=looked_at)
 
 
 def over_the_network(sources: Sources, repositories: List[DirectoryRepository], stages: Stages) -> dict:

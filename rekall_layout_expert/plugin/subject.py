@@ -7,21 +7,26 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import cached_property
-from typing import Callable, Optional
+from typing import Callable, List, Optional, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host import Host
 from rekall_layout_expert.host.btf import find_btf
 from rekall_layout_expert.host.collection import Collection, read_collection
 from rekall_layout_expert.host.config import find_config, misfit_of
-from rekall_layout_expert.host.image import ImageFile, find_configs
+from rekall_layout_expert.host.image import find_configs
+from rekall_layout_expert.host.kallsyms import find_kallsyms
 from rekall_layout_expert.host.release import Kernel, find_kernel
 from rekall_layout_expert.kernel_config import KernelConfig
-from rekall_layout_expert.plugin.kernel_location import Location, locate_in_image, locate_running_kernel
+from rekall_layout_expert.plugin.kernel_location import (
+    Location, locate_in_image, locate_running_kernel, physical_memory)
 from rekall_layout_expert.plugin.options import SIDECARS, Named
 from rekall_layout_expert.profile.symbols import Symbols, text_link_address
 from rekall_layout_expert.supply.identification import completed
 from rekall_layout_expert.version import VERSION
+
+# Symbols are only held against each other until the configuration tells where the kernel was linked.
+_ANYWHERE = 0xFFFFFFFF81000000
 
 
 class Subject:
@@ -30,7 +35,10 @@ class Subject:
     pre_ast: the Pre-AST that the user named, or None. location: None when only a profile is wanted.
     build: what tells two builds of one release apart, besides banner and configuration. shown_btf: what shows the
     kernel's .BTF section, or None; memory may have it all the same. collection: what was collected of its host, or None.
+    unpacked_headers: its headers package, where that was fetched for the configuration, as an UnpackedHeaders.
     """
+
+    unpacked_headers = None
 
     def __init__(self, kernel: Kernel, config: KernelConfig, read_symbols: Callable[[], Symbols], build: str,
                  location: Optional[Location], pre_ast: Optional[str],
@@ -78,34 +86,70 @@ def running_kernel(named: Named, with_location: bool = True) -> Subject:
     return Subject(kernel, config, read_symbols, build, location, named.pre_ast, find_btf, collection)
 
 
-def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], None]) -> Subject:
-    """The kernel in an image. memory: Rekall's physical address space of it."""
-    collection = read_collection(named.collected) if named.collected else None
-    config = KernelConfig.read(named.config_file_path) if named.config_file_path else \
-        collection.config if collection else _config_inside(image) if named.system else None
-    if config is None or not (named.system or collection):
-        missing = [image + ending for name in ("config_file_path", "system") if not getattr(named, name)
-                   for ending in SIDECARS[name]]
-        raise LayoutExpertError(f"{image} cannot be analysed without the kernel's configuration and symbols", missing,
-                                "name them with --config_file_path and --system, put them there, or name with --from what "
-                                "`rekall layout_expert --collect` took of the host")
-    if config.architecture != "x86_64":
-        raise LayoutExpertError(f"{config.source} is of architecture {config.architecture}: "
-                                "images are supported of x86_64 only")
-    symbols = Symbols.read(named.system, text_link_address(config)) if named.system else collection.symbols
-    location = locate_in_image(memory, symbols.addresses, image, symbols.source, progress)
-    kernel = Kernel.from_banner(location.banner, config.architecture)
+def kernel_in_image(memory, image: str, named: Named, progress: Callable[[str], None],
+                    find_config_of: Callable[[Kernel, List[str]], KernelConfig]) -> Subject:
+    """The kernel in an image. memory: Rekall's physical address space of it.
+
+    What is not named is in the image itself: symbols in the kernel's kallsyms, its configuration in IKCFG. find_config_of:
+    the configuration of a kernel that does not carry it, given the kernel and where it was looked for. NoLinuxKernel tells why
+    none was found, another LayoutExpertError what is missing of the one that was.
+    """
+    try:
+        collection = read_collection(named.collected) if named.collected else None
+        config = KernelConfig.read(named.config_file_path) if named.config_file_path else collection and collection.config
+        if config and config.architecture != "x86_64":
+            raise LayoutExpertError(f"{config.source} is of architecture {config.architecture}: "
+                                    "images are supported of x86_64 only")
+        if named.system or collection:
+            symbols = Symbols.read(named.system) if named.system else collection.symbols
+            location = locate_in_image(memory, symbols.addresses, image, symbols.source, progress)
+        else:
+            symbols, location = _by_its_own_symbols(memory, image, progress)
+    except NoLinuxKernel:
+        raise
+    except LayoutExpertError as error:
+        raise NoLinuxKernel(error.what, error.looked_at, error.next_step) from error
+    kernel = Kernel.from_banner(location.banner, "x86_64")
     if collection:
         _check_banner(collection, kernel.banner)
         kernel = kernel._replace(version=kernel.version or collection.kernel.version)
+    if config is None:
+        places = [image + ending for ending in SIDECARS["config_file_path"]]
+        config = _config_inside(memory, image, symbols, location) or find_config_of(kernel, places)
     _check_fit(config, kernel)
-    return Subject(kernel, config, lambda: symbols, symbols.digest, location, named.pre_ast, *_shown_by(collection))
+    location = location.from_link_address(symbols.kernel_start, config)
+    linked = symbols.linked_at(text_link_address(config))
+    return Subject(kernel, config, lambda: linked, linked.digest, location, named.pre_ast, *_shown_by(collection))
 
 
-def _config_inside(image: str) -> Optional[KernelConfig]:
-    """The configuration that an image carries (CONFIG_IKCONFIG); None if it holds none, or several different ones."""
-    with ImageFile(image) as file:
-        found = {config.digest: config for _, config in find_configs(file, image)}
+class NoLinuxKernel(LayoutExpertError):
+    """No Linux kernel was found in an image, which may be of another system; unless rejected: then one seemed to be there."""
+
+    rejected = False
+
+
+def _by_its_own_symbols(memory, image: str, progress: Callable[[str], None]) -> Tuple[Symbols, Location]:
+    """The symbols of the kernel that ran, as its table in the image has them, and where it lies."""
+    rejected = []
+    for table in find_kallsyms(physical_memory(memory), lambda place: progress(f"looking for the kernel's symbols at {place:#x}")):
+        source = f"the kallsyms in {image} at {table.place:#x}"
+        try:
+            symbols = Symbols.of_columns(table.linked_at(_ANYWHERE), table.kinds, table.names, source)
+            return symbols, locate_in_image(memory, symbols.addresses, image, source, progress)
+        except LayoutExpertError as error:
+            rejected.append(str(error))
+    places = [image + ending for ending in SIDECARS["system"]]
+    error = NoLinuxKernel(f"no Linux kernel that shows its symbols is in {image}, and none are given",
+                          [*places, *(rejected or ["all of the image for the kernel's own (kallsyms)"])],
+                          "name configuration and symbols with --config_file_path and --system, or put them there")
+    error.rejected = bool(rejected)
+    raise error
+
+
+def _config_inside(memory, image: str, symbols: Symbols, location: Location) -> Optional[KernelConfig]:
+    """The configuration that the kernel carries (CONFIG_IKCONFIG); None if it has none, or several different ones."""
+    start, end = location.text, location.text + symbols.kernel_size
+    found = {config.digest: config for _, config in find_configs(physical_memory(memory).part(start, end), image)}
     return next(iter(found.values())) if len(found) == 1 else None
 
 

@@ -13,7 +13,7 @@ import string
 import struct
 from functools import cached_property
 from itertools import chain, compress, repeat
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, read_bounded
@@ -67,6 +67,12 @@ class Symbols:
             raise _bad_line(text, source) from None
         if max(values, default=0) > _LARGEST_ADDRESS:
             raise _bad_line(text, source)
+        return cls.of_columns(values, kinds, names, source, link_text, has_modules)
+
+    @classmethod
+    def of_columns(cls, values: List[int], kinds: Sequence[str], names: List[str], source: str,
+                   link_text: Optional[int] = None, has_modules: bool = False) -> Symbols:
+        """Of a table that was read already; as `parse`. has_modules: whether modules' symbols followed, which are not in it."""
         _check_content(names, any(values), has_modules, source)
 
         start = values[names.index(_IMAGE_START)]
@@ -86,6 +92,24 @@ class Symbols:
     def read(cls, path: Path, link_text: Optional[int] = None) -> Symbols:
         """Reads System.map or a copy of /proc/kallsyms, plain or gzip-compressed; as `parse`."""
         return cls.parse(read_bounded(path, _SIZE_LIMIT).decode("utf-8", "replace"), str(path), link_text)
+
+    def linked_at(self, link_text: int) -> Symbols:
+        """The same symbols, of a kernel whose _text was linked to that address: for who learns it after they were read."""
+        start = self.kernel_start
+        slide = start - link_text
+        addresses = {name: value - slide if value >= start else value for name, value in self.addresses.items()}
+        return Symbols(addresses, self.source, self.kaslr_slide + slide)
+
+    @property
+    def kernel_start(self) -> int:
+        """The address of _text."""
+        return self.addresses[_IMAGE_START]
+
+    @property
+    def kernel_size(self) -> int:
+        """How many bytes the kernel's image has at most."""
+        ends = (self.addresses[end] - self.kernel_start for end in _IMAGE_ENDS if end in self.addresses)
+        return min(max(ends, default=_IMAGE_SPACE), _IMAGE_SPACE)
 
     @cached_property
     def digest(self) -> str:
