@@ -33,9 +33,10 @@ def read_bounded(path: Path, limit: int, unpack: bool = True) -> bytes:
             is_gzip = unpack and file.peek(2)[:2] == _GZIP_MAGIC
             stream = gzip.GzipFile(fileobj=file) if is_gzip else file
             chunks, size = [], 0
-            # In chunks, because read(n) sets n bytes aside before it knows how many there are.
+            # In chunks, because read(n) sets n bytes aside before it knows how many there are. A plain file tells: in one.
+            most = max(_CHUNK, os.fstat(file.fileno()).st_size)
             while size <= limit:
-                chunk = stream.read(min(_CHUNK, limit + 1 - size))
+                chunk = stream.read(min(most, limit + 1 - size))
                 if not chunk:
                     return b"".join(chunks)
                 chunks.append(chunk)

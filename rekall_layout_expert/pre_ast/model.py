@@ -61,15 +61,16 @@ def _check(program, path):
             if kind == TEXT:
                 _, line, text, delta, flags, names = item
                 good = line.__class__ is delta.__class__ is flags.__class__ is int
-                good = good and text.__class__ is str and names.__class__ is list
-                good = good and all(name.__class__ is str and name for name in names)
+                "".join(names)  # a TypeError unless all are texts, sooner than by a loop
+                good = good and text.__class__ is str and names.__class__ is list and "" not in names
             elif kind == DEFINE:
                 _, name, parameters, body = item
+                "".join(() if parameters is None else parameters)
                 good = name.__class__ is body.__class__ is str
-                good = good and (parameters is None or all(each.__class__ is str for each in parameters))
             elif kind == IF:
-                good = all(condition.__class__ is str for condition, _ in item[1])
-                for _, body in item[1]:
+                good = True
+                for condition, body in item[1]:
+                    good = good and condition.__class__ is str
                     _check(body, path)
             elif kind == INCLUDE:
                 _, mode, spelled = item

@@ -77,17 +77,21 @@ def loads(data, source):
 
 def parsed(content, source):
     """What the JSON in `content` (bytes) stands for, in bounded time and memory; ValueError where it is none."""
-    if sum(map(content.count, (b"[", b"{", b'"'))) > _MOST_MARKS:
+    if len(content) > _MOST_MARKS and sum(map(content.count, (b"[", b"{", b'"'))) > _MOST_MARKS:
         raise LayoutExpertError("%s holds more than any kernel's Pre-AST" % source)
     with held_off():
-        return json.loads(content, parse_int=_short_integer)
+        return json.loads(content, parse_int=_Integers().__getitem__)
 
 
-def _short_integer(digits):
-    # The time that int() takes grows with the square of their number.
-    if len(digits) > _LONGEST_NUMBER:
-        raise ValueError("a number of %d digits" % len(digits))
-    return int(digits)
+class _Integers(dict):
+    """{digits: integer}: most of the integers in a Pre-AST are the same few."""
+
+    def __missing__(self, digits):
+        # The time that int() takes grows with the square of their number.
+        if len(digits) > _LONGEST_NUMBER:
+            raise ValueError("a number of %d digits" % len(digits))
+        integer = self[digits] = int(digits)
+        return integer
 
 
 def checked(header, files, digest, source):

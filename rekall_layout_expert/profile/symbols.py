@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import string
 import struct
 from functools import cached_property
-from itertools import chain, compress, repeat
-from typing import Dict, List, Optional, Sequence, Tuple
+from itertools import compress, repeat
+from typing import Dict, Iterator, List, Optional, Sequence
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.files import Path, read_bounded
@@ -24,8 +23,10 @@ _SIZE_LIMIT = 256 << 20
 
 _SYMBOL = re.compile(r"[0-9a-fA-F]{1,16} [A-Za-z] \S+\s*(?:\[\S+\]\s*)?$", re.ASCII)
 _MODULE_LINE = re.compile(r"^[0-9a-fA-F]+ [A-Za-z] \S+[ \t]+\[.*\n?", re.MULTILINE)
-_KINDS = frozenset(string.ascii_letters)
-_GLOBAL_KINDS = frozenset(string.ascii_uppercase) - {"A"}
+# For each byte whether it is the type of a global symbol, and the opposite; A, for absolute, counts as a local one.
+_IS_GLOBAL = bytes(ord("A") < byte <= ord("Z") for byte in range(256))
+_IS_LOCAL = bytes(not each for each in _IS_GLOBAL)
+_PIECE = 1 << 15  # characters of a table that are read at once
 # Symbols lie in the order of their addresses: one at the start, one that the analysis cannot do
 # without, and (which of them is listed changed over time) one at the end of the kernel's image.
 _IMAGE_START, _FIRST_TASK = "_text", "init_task"
@@ -60,33 +61,33 @@ class Symbols:
         elsewhere, it has slid. Without it the addresses are taken as link-time ones. A
         LayoutExpertError tells what is wrong with a table that does not describe a whole kernel.
         """
-        numbers, kinds, names, has_modules = _columns(text, source)
-        try:
-            values = list(map(int, numbers, repeat(16)))
-        except ValueError:
-            raise _bad_line(text, source) from None
-        if max(values, default=0) > _LARGEST_ADDRESS:
+        if not text or text.isspace():
+            raise LayoutExpertError(f"{source} is empty", next_step=_ELSEWHERE)
+        has_modules = "[" in text
+        definitions = _definitions(_without_modules(text) if has_modules else text)
+        if definitions is None:
             raise _bad_line(text, source)
-        return cls.of_columns(values, kinds, names, source, link_text, has_modules)
+        return cls._of(definitions, source, link_text, has_modules)
 
     @classmethod
     def of_columns(cls, values: List[int], kinds: Sequence[str], names: List[str], source: str,
                    link_text: Optional[int] = None, has_modules: bool = False) -> Symbols:
         """Of a table that was read already; as `parse`. has_modules: whether modules' symbols followed, which are not in it."""
+        definitions = _Definitions()
+        definitions.add(names[::-1], values[::-1], "".join(kinds)[::-1])
+        return cls._of(definitions, source, link_text, has_modules)
+
+    @classmethod
+    def _of(cls, definitions: _Definitions, source: str, link_text: Optional[int], has_modules: bool) -> Symbols:
+        names, values = definitions.names + definitions.global_names, definitions.values + definitions.global_values
         _check_content(names, any(values), has_modules, source)
 
-        start = values[names.index(_IMAGE_START)]
+        start = next(value for name, value in zip(reversed(names), reversed(values)) if name == _IMAGE_START)
         slide = 0 if link_text is None else _slide(start, link_text, source)
         if slide:
             # What lies before the image is no address: per-CPU variables, as offsets.
             values = [value - slide if value >= start else value for value in values]
-        is_global = list(map(_GLOBAL_KINDS.__contains__, kinds))
-        is_local = [not each for each in is_global]
-        # Of equal keys dict() keeps the last value: so the local ones come first, and the first of each last.
-        addresses = dict(zip(
-            chain(compress(reversed(names), reversed(is_local)), compress(reversed(names), reversed(is_global))),
-            chain(compress(reversed(values), reversed(is_local)), compress(reversed(values), reversed(is_global)))))
-        return cls(addresses, source, slide)
+        return cls(dict(zip(names, values)), source, slide)
 
     @classmethod
     def read(cls, path: Path, link_text: Optional[int] = None) -> Symbols:
@@ -142,21 +143,59 @@ def _number(config: KernelConfig, name: str, default: int) -> int:
         raise LayoutExpertError(f"{config.source} is damaged: {name}={value} is no number") from None
 
 
-def _columns(text: str, source: str) -> Tuple[List[str], List[str], List[str], bool]:
-    """The table's columns without the modules' lines, and whether there were any.
-
-    Column by column, for a Python statement per line would take several times as long. Every line
-    must be a symbol: half a table would silently become half a profile.
+class _Definitions:
+    """What a table defines, in the order in which of one name the last one counts: the local definitions from the last to the
+    first, and then the global ones.
     """
-    if not text.strip():
-        raise LayoutExpertError(f"{source} is empty", next_step=_ELSEWHERE)
-    has_modules = "[" in text
-    lines = _without_modules(text).rstrip() if has_modules else text.rstrip()
-    fields = lines.split()
-    kinds = fields[1::3]
-    if len(fields) != 3 * (lines.count("\n") + bool(lines)) or not _KINDS.issuperset(kinds):
-        raise _bad_line(text, source)
-    return fields[::3], kinds, fields[2::3], has_modules
+
+    def __init__(self) -> None:
+        self.names: List[str] = []
+        self.values: List[int] = []
+        self.global_names: List[str] = []
+        self.global_values: List[int] = []
+
+    def add(self, names: List[str], values: List[int], kinds: str) -> None:
+        """Adds lines of the table, the last one first; each has one letter of kinds."""
+        is_local = kinds.encode().translate(_IS_LOCAL)
+        self.names += compress(names, is_local)
+        self.values += compress(values, is_local)
+        is_global = kinds.encode().translate(_IS_GLOBAL)
+        self.global_names += compress(names, is_global)
+        self.global_values += compress(values, is_global)
+
+
+def _definitions(text: str) -> Optional[_Definitions]:
+    """What a table without modules defines, None where a line is no symbol: half a table would silently become half a profile.
+
+    It is read column by column, for a Python statement per line would take several times as long, and in pieces, whose
+    fields find room in the processor's cache.
+    """
+    found = _Definitions()
+    for lines in _pieces_from_the_end(text):
+        fields = lines.split()
+        fields.reverse()
+        kinds = "".join(fields[1::3])
+        if len(fields) != 3 * len(kinds) or len(kinds) != lines.count("\n") + 1 or not (kinds.isascii() and kinds.isalpha()):
+            return None
+        try:
+            values = list(map(int, fields[2::3], repeat(16)))
+        except ValueError:
+            return None
+        if max(values) > _LARGEST_ADDRESS:
+            return None
+        found.add(fields[::3], values, kinds)
+    return found
+
+
+def _pieces_from_the_end(text: str) -> Iterator[str]:
+    """The lines of a text, many at a time, the last ones first; without white space at its end."""
+    end = len(text)
+    while end and text[end - 1].isspace():
+        end -= 1
+    while end > 0:
+        start = text.rfind("\n", 0, max(end - _PIECE, 0))
+        yield text[start + 1:end]
+        end = start
 
 
 def _without_modules(text: str) -> str:
