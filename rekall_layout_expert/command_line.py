@@ -148,23 +148,25 @@ def _is_btf(path):
 
 def _make_profile(options):
     import gzip
-    import json
 
     from rekall_layout_expert.files import read_bounded, write_atomically
-    from rekall_layout_expert.profile.of_btf import profile_of_btf
-    from rekall_layout_expert.profile.profile import make_profile
+    from rekall_layout_expert.profile.output import profile_json
 
     start = time.monotonic()
     if _is_btf(options.pre_ast):
+        from rekall_layout_expert.profile.of_btf import profile_of_btf
+
         _log("LOADING %s: the kernel's own BTF, which knows types and no headers" % options.pre_ast)
         section = read_bounded(options.pre_ast, _LARGEST_SOURCE)
         profile = profile_of_btf(section, options.config_file_path, options.system, options.structs, banner=options.banner)
     else:
+        from rekall_layout_expert.profile.profile import make_profile
+
         profile = make_profile(
             _read_pre_ast(options.pre_ast), options.config_file_path, options.system, options.structs, _log,
             banner=options.banner, randstruct_seed=options.randstruct_seed,
         )  # fmt: skip
-    data = json.dumps(profile, separators=(",", ":")).encode("utf-8")
+    data = profile_json(profile).encode("utf-8")
     if options.profile.endswith(".gz"):
         data = gzip.compress(data, 6, mtime=0)
     write_atomically(options.profile, data)

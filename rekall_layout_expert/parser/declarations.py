@@ -55,6 +55,7 @@ _STATIC_ASSERT = ("_Static_assert", "static_assert")
 _SPECIFIERS = _BASE_WORDS.union(_QUALIFIERS, _ATTRIBUTE, _TYPEOF, (
     "struct", "union", "enum", "typedef", "_Atomic", "_Alignas", "alignas", "_BitInt", "__auto_type", "[",
 ))  # fmt: skip
+_BEHIND_A_TAG = (*_ATTRIBUTE, "{")  # what makes more than a use of it
 _BEFORE_A_NAME = _QUALIFIERS.union(_ATTRIBUTE, ("*", "_Atomic", "["))
 VOID = Base("void")
 _KEYWORD_TYPES = {"__builtin_va_list": Base("__builtin_va_list")}
@@ -166,6 +167,12 @@ class Parser:
     def _specifiers(self):
         """(type, is it a typedef?, attributes that go to what is declared)."""
         tokens = self.tokens
+        following = self.position + 1
+        if following < self.end and tokens[following] not in _SPECIFIERS:
+            token = tokens[self.position]
+            if token not in _SPECIFIERS and is_identifier(token):
+                self.position = following  # a typedef name alone, as most are
+                return _KEYWORD_TYPES.get(token) or Named(str(token)), False, []
         type_ = None
         words = None
         is_typedef = False
@@ -256,6 +263,12 @@ class Parser:
 
     # record: struct-or-union [attributes] [tag] [ { members } [attributes] ]
     def _record(self, kind):
+        following = self.position + 1
+        if following < self.end and self.tokens[following] not in _BEHIND_A_TAG:
+            tag = self.tokens[self.position]
+            if is_identifier(tag) and tag not in _ATTRIBUTE:
+                self.position = following  # a tag alone, as most are
+                return self.scope.tag(kind, str(tag))
         attributes = self._attributes()
         tag = None
         token = self._peek()
@@ -472,6 +485,8 @@ class Parser:
         elif token and is_identifier(token) and token not in _ATTRIBUTE and token not in _ASM:
             name = str(token)
             self.position += 1
+            if self.position == self.end or tokens[self.position] not in ("[", "("):
+                return name, type_
             if tokens[self.position : self.position + 2] == ["[", "["]:
                 self._of_name = self._standard_attributes()
         suffixes = []

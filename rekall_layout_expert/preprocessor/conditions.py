@@ -43,12 +43,10 @@ class Conditions:
 
         Raises LayoutExpertError for a condition that cannot be evaluated.
         """
-        kind = condition[0]
-        if kind == "+":
-            return condition[1:] in self.table.current or self._is_operator(condition[1:])
-        if kind == "-":
-            return condition[1:] not in self.table.current and not self._is_operator(condition[1:])
-        return self.value(condition[1:]) != 0
+        kind, text = condition[0], condition[1:]
+        if kind == "?":
+            return self.value(text) != 0
+        return (text in self.table.current or self._is_operator(text)) == (kind == "+")
 
     def value(self, text):
         """The value of a preprocessing expression, an int."""

@@ -247,8 +247,9 @@ class MacroTable:
         in a directive.  Returns the tokens.
         Raises LayoutExpertError for an invocation that is malformed.
         """
-        if all(self.since.keys().isdisjoint(tokens) for tokens, *_ in segments):
-            return [token for tokens, *_ in segments for token in tokens]
+        lists = [segment[0] for segment in segments]
+        if all(map(self.since.keys().isdisjoint, lists)):
+            return list(chain.from_iterable(lists))
         return self._expanded(segments, [])
 
     def expand_stream(self, segments, out):

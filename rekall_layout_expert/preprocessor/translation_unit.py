@@ -224,6 +224,11 @@ class TranslationUnit:
         file = self._stack[-1]
         moment = self.macros.moment + 1  # it stands between definitions: it must see what was defined before it, and no more
         declaration = self._pending
+        if flags == ENDS and not delta and declaration is None and not self._lasting and not self.headers.holds_pragmas:
+            declaration = Declaration(self._pack, file.path, line, names)  # as most are: all of what follows is not for it
+            declaration.pieces.append((text, moment, line + file.added_lines, file))
+            self.declarations.append(declaration)
+            return
         if (flags & EAGER or self.headers.holds_pragmas) and (declaration is not None or not flags & ENDS):
             expanded = self._expand_pushes(text, line)
             if expanded is not None:

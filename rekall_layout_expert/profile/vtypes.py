@@ -192,9 +192,9 @@ class Vtypes:
     def _vtype(self, type_, owner, label, needed, typedef=None):
         """The [type, args] of a member's type; records by value are appended to `needed`."""
         for _ in range(LONGEST_CHAIN):
-            if isinstance(type_, Named):
+            if type_.__class__ is Named:
                 typedef = type_.name
-                type_ = self.layouts.scope.find_typedef(type_.name)
+                type_ = self.layouts.scope.find_typedef(typedef)
             elif isinstance(type_, (Attributed, Atomic)):
                 if isinstance(type_, Attributed):
                     names = [name for name, _ in type_.attributes]
@@ -209,13 +209,13 @@ class Vtypes:
                 break
         else:
             raise NotKnown("a type that means itself")
+        if isinstance(type_, Pointer):
+            return ["Pointer", self._target(type_.target, owner, label, needed)]
         if isinstance(type_, Base):
             name = _NATIVE.get(type_.name, type_.name)
             if name == "void":
                 return ["Void"]
             return [name] if name in _NATIVE_NAMES else self._by_size(type_)
-        if isinstance(type_, Pointer):
-            return ["Pointer", self._target(type_.target, owner, label, needed)]
         if isinstance(type_, Array):
             count = 0 if type_.count is None else self.layouts.constants.value(type_.count)
             arguments = {"count": count}

@@ -113,12 +113,14 @@ class Layouts:
         self.abi = abi
         self.constants = Constants(self)
         self._typedefs = {}
+        self._bases = {}
+        self._pointer = Measure(*abi.pointer, category="integer")
         self._in_progress = set()
 
     def resolve(self, type_):
         """The type without typedef names, attributes, typeof and _Atomic."""
         for _ in range(LONGEST_CHAIN):
-            if isinstance(type_, Named):
+            if type_.__class__ is Named:
                 type_ = self.scope.find_typedef(type_.name)
             elif isinstance(type_, (Attributed, Atomic)):
                 type_ = type_.target
@@ -129,12 +131,14 @@ class Layouts:
         raise NotKnown("a type that means itself")
 
     def measure(self, type_):
-        """The Measure of a type.  Raises NotKnown."""
+        """The Measure of a type, for reading only: others may have it, too.  Raises NotKnown."""
         if isinstance(type_, Base):
-            return self._measure_base(type_.name)
+            measure = self._bases.get(type_.name)
+            if measure is None:
+                measure = self._bases[type_.name] = self._measure_base(type_.name)
+            return measure
         if isinstance(type_, Pointer):
-            size, alignment = self.abi.pointer
-            return Measure(size, alignment, category="integer")
+            return self._pointer
         if isinstance(type_, Named):
             measure = self._typedefs.get(type_.name)
             if measure is None:
@@ -549,8 +553,9 @@ class Placement:
         width = None
         if field.width is not None:
             width = self._width(field, measure)
-        elif field.name is not None and isinstance(self.layouts.resolve(field.type), Function):
-            raise NotKnown("a member that is a function")
+        elif measure.size == 8 and measure.integral is None and field.name is not None:  # as a function has it
+            if isinstance(self.layouts.resolve(field.type), Function):
+                raise NotKnown("a member that is a function")
         packed, asked = self._attributes(field, measure, width)
         return field, measure, width, packed, asked or 1, bool(asked), width is not None
 
@@ -559,9 +564,15 @@ class Placement:
         size = width if width is not None else measure.size
         self.block |= measure.block and size != 0
         known = 0 if self.is_union else self.position & -self.position
-        is_bit_field, desired, field_user = self._declared_alignment(
-            measure, width if is_bit_field else None, packed, alignment, user, known
-        )
+        if width is None and alignment == 1 and not packed and not self.maximum:
+            # Nobody asks for anything, as for most: this is what _declared_alignment would come to.
+            desired, field_user = measure.alignment, measure.user
+            if not field_user and not measure.atomic:
+                desired = self.abi.field_alignment(measure.category, desired)
+        else:
+            is_bit_field, desired, field_user = self._declared_alignment(
+                measure, width if is_bit_field else None, packed, alignment, user, known
+            )
         self._raise_record_alignment(field, measure, width, packed, desired, field_user)
         declaration = field, measure, width, packed, desired, field_user, is_bit_field
         if self.is_union:
@@ -621,6 +632,8 @@ class Placement:
 
     def _attributes(self, field, measure, width):
         """(is it packed?, the alignment that its declaration asks for or 0)."""
+        if not field.attributes and not self.packed:
+            return False, 0
         packed = False
         asked = 0
         for name, arguments in field.attributes:

@@ -49,6 +49,13 @@ struct long_long {                          // size 0x10
     long long b;                            // 0x08
 } __attribute__((ms_struct));
 
+// ms_struct: a union is aligned to what takes eight bytes on i386, too.
+union of_a_double {                         // size 0x10
+    double a;                               // 0x00
+    long long b;                            // 0x00
+    char c[12];                             // 0x00
+} __attribute__((ms_struct));
+
 // ms_struct: in a union every bit-field starts at 0 and takes no more than its bytes; the type aligns.
 union of_units {                            // size 0x4
     char a;                                 // 0x00
