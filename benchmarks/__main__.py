@@ -7,6 +7,7 @@ import argparse
 import json
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.measure import Failed, in_turn, run
 from benchmarks.subject import Subject, Unavailable
-from rekall_layout_expert import read_pre_ast
+from rekall_layout_expert import make_profile, read_pre_ast
 
 REFERENCE = "6.1"
 SERIES = ("5.10", REFERENCE, "6.12", "7.2")
@@ -44,6 +45,7 @@ def main():
                 continue
             results.kernels[each] = kernel_rows(subject, rounds, results)
             if each == REFERENCE:
+                results.hot = hot_functions(subject)
                 results.types = cost_of_types(subject, rounds)
                 results.trees = cost_of_trees(subject, rounds, results)
     results.rekall_help = cost_of_plugin(rounds, results)
@@ -68,15 +70,18 @@ def kernel_rows(subject, rounds, results):
         # Without that option gcc writes no type that nothing uses.
         optional[report.GCC_ALL] = subject.gcc("-g", "-fno-eliminate-unused-debug-types", "-c", output="all.o")
         optional[report.PYELFTOOLS] = [sys.executable, "-m", "benchmarks.dwarf_road", subject.directory / "all.o"]
+        if shutil.which("pahole"):
+            optional[report.PAHOLE_DWARF] = ["pahole", "-F", "dwarf", subject.directory / "all.o"]
     else:
         results.skip("gcc", "not on this machine")
-    if shutil.which("bpftool"):
+    for row, command in ((report.BPFTOOL, ["bpftool", "-j", "btf", "dump", "file"]), (report.PAHOLE, ["pahole", "-F", "btf"])):
+        if not shutil.which(command[0]):
+            results.skip(row, "%s is not on this machine" % command[0])
+            continue
         try:
-            optional[report.BPFTOOL] = ["bpftool", "-j", "btf", "dump", "file", subject.btf()]
+            optional[row] = [*command, subject.btf()]
         except (Unavailable, ValueError) as reason:
-            results.skip("%s, Linux %s" % (report.BPFTOOL, subject.series), reason)
-    else:
-        results.skip(report.BPFTOOL, "bpftool is not on this machine")
+            results.skip("%s, Linux %s" % (row, subject.series), reason)
     for name, command in optional.items():
         try:
             run(command)
@@ -90,9 +95,20 @@ def kernel_rows(subject, rounds, results):
                                len(read_pre_ast(subject.pre_ast).files))
 
 
+def hot_functions(subject):
+    """What `benchmarks.hot_functions` prints of a profile for Rekall."""
+    make = subject.make("rekall")
+    command = [sys.executable, "-m", "benchmarks.hot_functions", *map(str, make[make.index("make_profile"):])]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+    return json.loads(printed)
+
+
 def cost_of_types(subject, rounds):
     """[(number of types asked for, structs made, Cost)] without symbols, which cost the same whatever is asked for."""
     names = sorted(name for name in structs_of(subject, "all") if not name.startswith("__unnamed"))
+    # Who asks for one by name is told, by a failing command, if it cannot be known.
+    profile = make_profile(read_pre_ast(subject.pre_ast), str(subject.config), structs=names)
+    names = [name for name in names if name not in profile["$METADATA"]["left_out"]]
     random.Random(0).shuffle(names)
     asked = {count: ",".join(names[:count]) for count in COUNTS if count < len(names)}
     asked[len(names)] = "all"
@@ -111,7 +127,7 @@ def cost_of_trees(subject, rounds, results):
     """[TreeResult] for growing parts of the root."""
     commands, sizes = {}, {}
     for share in SHARES:
-        own, guarded = subject.part_of_root(share)
+        own = subject.part_of_root(share)
         pre_ast = subject.directory / ("part-%.3f.pre_ast" % share)
         try:
             run(subject.build(own, pre_ast))
@@ -123,7 +139,7 @@ def cost_of_trees(subject, rounds, results):
         commands[share, "build"] = subject.build(own, pre_ast)
         commands[share, "make"] = subject.make("all", pre_ast, symbols=False)
         if subject.has_gcc():
-            commands[share, "gcc"] = subject.gcc("-E", root=guarded, output="part.i")
+            commands[share, "gcc"] = subject.gcc("-E", root=own, output="part.i")
     costs = in_turn(commands, rounds, say)
     return [report.TreeResult(share, *sizes[share], costs[share, "build"], costs[share, "make"], costs.get((share, "gcc")))
             for share in sizes]

@@ -18,6 +18,8 @@ IN_PROCESS = "another config in the same process, --structs rekall"
 BUILD = "build_pre_ast"
 BPFTOOL = "bpftool btf dump -j"
 PYELFTOOLS = "pyelftools on that object file"
+PAHOLE = "pahole -F btf"
+PAHOLE_DWARF = "pahole -F dwarf, that object file"
 
 # What must be true on the reference kernel: (row, against, must, goal), as ratios of CPU time.
 TARGETS = ((REKALL, GCC_E, 2.0, 1.0), (ALL, GCC_C, 2.0, 1.0), (IN_PROCESS, GCC_E, 0.5, 0.25), (BUILD, GCC_E, 12.0, 6.0))
@@ -25,6 +27,7 @@ MEMORY_TARGET = (120, 60)           # MB, make_profile --structs rekall
 SIZE_TARGET = (1000, 500)           # kB, the Pre-AST file
 PLUGIN_TARGET = (0.03, 0.0)
 MOST_BYTES_OF_PLOT = 100000
+TRIED = Path(__file__).with_name("tried.md")
 
 
 class KernelResult(NamedTuple):
@@ -57,6 +60,7 @@ class Results:
         self.types = []             # [(number of types asked for, structs made, Cost)]
         self.trees = []             # [TreeResult]
         self.rekall_help = None     # {"with" | "without": Cost}
+        self.hot = []               # [[function, calls, share]]
         self.skipped = []
 
     def skip(self, what, reason):
@@ -70,7 +74,7 @@ class Results:
         if self.kernels:
             reference = "6.1" if "6.1" in self.kernels else next(iter(self.kernels))
             parts += self._targets(reference) + self._kernels() + self._rows(reference) + self._stages(reference)
-        parts += self._types() + self._trees()
+        parts += self._hot() + self._types() + self._trees() + [TRIED.read_text().rstrip()]
         if self.skipped:
             parts += ["## Not measured", "\n".join("* " + each for each in self.skipped)]
         return "\n\n".join(parts) + "\n"
@@ -116,13 +120,14 @@ class Results:
 
     def _rows(self, reference):
         result = self.kernels[reference]
-        order = [GCC_E, REKALL, IN_PROCESS, GCC_C, ALL, BUILD, GCC_ALL, PYELFTOOLS, BPFTOOL]
+        order = [GCC_E, REKALL, IN_PROCESS, GCC_C, ALL, BUILD, GCC_ALL, PYELFTOOLS, PAHOLE_DWARF, BPFTOOL, PAHOLE]
         rows = [(row, "%.3f" % cost.wall, "%.3f" % cost.cpu, "%.0f" % (cost.memory / 1e6), _number(result.ratio(row, GCC_E)))
                 for row, cost in ((row, result.costs[row]) for row in order if row in result.costs)]
         return ["## Every command, Linux %s" % reference,
                 _table(("command", "wall, s", "CPU, s", "peak MB", "CPU : gcc -E"), rows),
-                "What a profile from debug information costs is the sum of `%s` and `%s`; bpftool reads the kernel's own BTF, "
-                "which only kernels built with it have." % (GCC_ALL, PYELFTOOLS)]
+                "What a profile from debug information costs is the sum of `%s` and `%s`, the road of `convert_profile`, or "
+                "of pahole, which writes C; bpftool and `pahole -F btf` read the kernel's own BTF, which only kernels built "
+                "with it have." % (GCC_ALL, PYELFTOOLS)]
 
     def _stages(self, reference):
         costs = self.kernels[reference].costs
@@ -135,17 +140,30 @@ class Results:
         if not self.types:
             return []
         rows = [(asked, made, "%.3f" % cost.cpu, "%.0f" % (cost.memory / 1e6)) for asked, made, cost in self.types]
+        further = _further([(made, cost.cpu) for _, made, cost in self.types])
         return ["## Cost against the number of types (without symbols)",
-                _table(("asked for", "structs made", "CPU, s", "peak MB"), rows)]
+                _table(("asked for", "structs made", "CPU, s", "peak MB", "ms per further struct"),
+                       [(*row, each) for row, each in zip(rows, further)]),
+                _LINEAR % "struct"]
+
+    def _hot(self):
+        if not self.hot:
+            return []
+        rows = [("`%s`" % function, calls, "%.1f %%" % (100 * share)) for function, calls, share in self.hot]
+        return ["## Where the time goes, --structs rekall (cProfile, time in the function itself)",
+                _table(("function", "calls", "of the time"), rows)]
 
     def _trees(self):
         if not self.trees:
             return []
         rows = [("%.0f %%" % (100 * each.share), each.headers, "%.0f" % (each.pre_ast_size / 1e3), each.structs,
                  "%.3f" % each.build.cpu, "%.3f" % each.make.cpu, "%.3f" % each.gcc.cpu if each.gcc else "") for each in self.trees]
+        further = _further([(each.headers, each.build.cpu) for each in self.trees])
         return ["## Cost against the size of the tree (the first part of the root's includes)",
                 _table(("root", "headers", "Pre-AST, kB", "structs", "build_pre_ast, CPU s", "--structs all, CPU s",
-                        "gcc -E, CPU s"), rows)]
+                        "gcc -E, CPU s", "ms per further header (build)"),
+                       [(*row, each) for row, each in zip(rows, further)]),
+                _LINEAR % "header"]
 
     def _plot(self, path):
         """Whether the plot could be drawn."""
@@ -158,7 +176,7 @@ class Results:
             return False
         matplotlib.rcParams["svg.fonttype"] = "none"
         matplotlib.rcParams["svg.hashsalt"] = "layout expert"
-        figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2))
+        figure, (left, right, last) = pyplot.subplots(1, 3, figsize=(15, 4.2))
         for row, against, must, _ in TARGETS:
             points = [(series, each.ratio(row, against) / must) for series, each in self.kernels.items() if each.ratio(row, against)]
             if points:
@@ -166,9 +184,16 @@ class Results:
         left.axhline(1, color="gray", linestyle=":")
         left.set(title="CPU time beside gcc's, as part of what it may be at most", xlabel="Linux", ylim=(0, None))
         left.legend(fontsize=7)
-        right.plot([asked for asked, _, _ in self.types], [cost.cpu for _, _, cost in self.types], marker="o")
-        right.set(title="make_profile against the number of types", xlabel="types asked for", ylabel="CPU, s", xscale="log",
+        right.plot([made for _, made, _ in self.types], [cost.cpu for _, _, cost in self.types], marker="o")
+        right.set(title="make_profile against the number of types", xlabel="structs made", ylabel="CPU, s", xlim=(0, None),
                   ylim=(0, None))
+        headers = [each.headers for each in self.trees]
+        last.plot(headers, [each.build.cpu for each in self.trees], marker="o", label=BUILD)
+        last.plot(headers, [each.make.cpu for each in self.trees], marker="o", label=ALL)
+        if self.trees and all(each.gcc for each in self.trees):
+            last.plot(headers, [each.gcc.cpu for each in self.trees], marker="o", label=GCC_E)
+        last.set(title="Cost against the size of the tree", xlabel="headers", ylabel="CPU, s", xlim=(0, None), ylim=(0, None))
+        last.legend(fontsize=7)
         figure.tight_layout()
         figure.savefig(path, format="svg", metadata={"Date": None})
         if path.stat().st_size > MOST_BYTES_OF_PLOT:
@@ -194,6 +219,17 @@ def _machine():
     return "Machine: %s, %d cores, Linux %s; Python %s, gcc %s; %s." % (
         model.group(1).strip() if model else platform.machine(), os.cpu_count(), platform.release().partition("-")[0],
         platform.python_version(), gcc, time.strftime("%Y-%m-%d"))
+
+
+_LINEAR = "The last column is what each further %s costs, from row to row: where it does not grow, the cost is linear or below."
+
+
+def _further(points):
+    """What each further one costs from point to point, in ms; points: [(number, seconds)] in order."""
+    steps = [""]
+    for (before, start), (behind, end) in zip(points, points[1:]):
+        steps.append("%.2f" % (1000 * (end - start) / (behind - before)) if behind > before else "")
+    return steps
 
 
 def _verdict(measured, must, goal):

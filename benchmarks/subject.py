@@ -1,4 +1,5 @@
 """One kernel to measure on: its headers, its config, gcc's command lines for it, and what ours need."""
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -6,13 +7,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import btf  # noqa: E402
 import kernels  # noqa: E402
-from kernel_gcc import ROOT, kernel_flags, where_present  # noqa: E402
+from kernel_gcc import ROOT as BUILT_IN_ROOT  # noqa: E402
+from kernel_gcc import kernel_flags, where_present  # noqa: E402
 
 from benchmarks.symbol_table import identifiers_of, symbol_table  # noqa: E402
 from rekall_layout_expert.kernel_config import KernelConfig  # noqa: E402
+from rekall_layout_expert.pre_ast.model import ROOT  # noqa: E402
+from rekall_layout_expert.pre_ast.tree import KernelTree  # noqa: E402
 from rekall_layout_expert.profile.agreement import functions_of  # noqa: E402
 
 Unavailable = kernels.Unavailable
+ARCHITECTURE = "x86_64"
+_INCLUDE = re.compile(r"^#include ([<\"])(.*)[>\"]$", re.M)
 # gcc as itself: the headers' own branches for a younger compiler use what this one may not know. And a name, which the
 # build gives each file, because inline functions print it.
 _NAMES = ['-DKBUILD_MODNAME="root"', '-DKBUILD_BASENAME="root"', '-DKBUILD_MODFILE="root"', "-D__KBUILD_MODNAME=root"]
@@ -26,7 +32,7 @@ class Subject:
         self.directory = Path(directory)
         self.kernel = kernels.kernel(series)
         self.tree, self.config = self.kernel.tree, self.kernel.config
-        self.root_text = ROOT.read_text()
+        self.root_text = BUILT_IN_ROOT.read_text()
         self.root = self._write("root.c", where_present(self.root_text))
         config = KernelConfig.read(self.config)
         flags = kernel_flags(self.kernel.common, self.tree, config, as_its_compiler=False)
@@ -63,10 +69,12 @@ class Subject:
         return path
 
     def part_of_root(self, share):
-        """A root with the first includes of the built-in one; share: how many of them, 0 to 1."""
-        lines = [line for line in self.root_text.splitlines() if line.startswith("#include")]
+        """A root with the first of those includes of the built-in one that this kernel has; share: how many of them, 0 to 1."""
+        headers = KernelTree(str(self.tree), ARCHITECTURE)
+        found = _INCLUDE.finditer(self.root_text)
+        lines = [include.group() for include in found if headers.find(include.group(1), include.group(2), ROOT) is not None]
         text = "\n".join(lines[:max(1, round(len(lines) * share))]) + "\n"
-        return self._write("root-%.3f.c" % share, text), self._write("gcc-root-%.3f.c" % share, where_present(text))
+        return self._write("root-%.3f.c" % share, text)
 
     def _write(self, name, text):
         path = self.directory / name
