@@ -142,7 +142,7 @@ class Results:
         rows = [(asked, made, "%.3f" % cost.cpu, "%.0f" % (cost.memory / 1e6)) for asked, made, cost in self.types]
         further = _further([(made, cost.cpu) for _, made, cost in self.types])
         return ["## Cost against the number of types (without symbols)",
-                _table(("asked for", "structs made", "CPU, s", "peak MB", "ms per further struct"),
+                _table(("asked for", "structs made", "CPU, s", "peak MB", "ms per struct more"),
                        [(*row, each) for row, each in zip(rows, further)]),
                 _LINEAR % "struct"]
 
@@ -161,7 +161,7 @@ class Results:
         further = _further([(each.headers, each.build.cpu) for each in self.trees])
         return ["## Cost against the size of the tree (the first part of the root's includes)",
                 _table(("root", "headers", "Pre-AST, kB", "structs", "build_pre_ast, CPU s", "--structs all, CPU s",
-                        "gcc -E, CPU s", "ms per further header (build)"),
+                        "gcc -E, CPU s", "ms per header more (build)"),
                        [(*row, each) for row, each in zip(rows, further)]),
                 _LINEAR % "header"]
 
@@ -221,15 +221,13 @@ def _machine():
         platform.python_version(), gcc, time.strftime("%Y-%m-%d"))
 
 
-_LINEAR = "The last column is what each further %s costs, from row to row: where it does not grow, the cost is linear or below."
+_LINEAR = "The last column is what each %s more than in the first row costs: where it does not grow, the cost is linear or below."
 
 
 def _further(points):
-    """What each further one costs from point to point, in ms; points: [(number, seconds)] in order."""
-    steps = [""]
-    for (before, start), (behind, end) in zip(points, points[1:]):
-        steps.append("%.2f" % (1000 * (end - start) / (behind - before)) if behind > before else "")
-    return steps
+    """What each one more than in the first point costs, in ms; points: [(number, seconds)] in order."""
+    first, least = points[0]
+    return ["%.2f" % (1000 * (seconds - least) / (number - first)) if number > 1.05 * first else "" for number, seconds in points]
 
 
 def _verdict(measured, must, goal):
