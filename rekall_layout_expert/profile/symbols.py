@@ -21,8 +21,8 @@ from rekall_layout_expert.kernel_config import KernelConfig
 # allyesconfig's System.map has 40 MB; kallsyms with every module loaded may have twice that.
 _SIZE_LIMIT = 256 << 20
 
-_SYMBOL = re.compile(r"[0-9a-fA-F]{1,16} [A-Za-z] \S+\s*(?:\[\S+\]\s*)?$", re.ASCII)
-_MODULE_LINE = re.compile(r"^[0-9a-fA-F]+ [A-Za-z] \S+[ \t]+\[.*\n?", re.MULTILINE)
+_SYMBOL = re.compile(r"[0-9a-fA-F]{1,16} [A-Za-z?] \S+\s*(?:\[\S+\]\s*)?$", re.ASCII)
+_MODULE_LINE = re.compile(r"^[0-9a-fA-F]+ [A-Za-z?] \S+[ \t]+\[.*\n?", re.MULTILINE)
 # For each byte whether it is the type of a global symbol, and the opposite; A, for absolute, counts as a local one.
 _IS_GLOBAL = bytes(ord("A") < byte <= ord("Z") for byte in range(256))
 _IS_LOCAL = bytes(not each for each in _IS_GLOBAL)
@@ -175,7 +175,10 @@ def _definitions(text: str) -> Optional[_Definitions]:
         fields = lines.split()
         fields.reverse()
         kinds = "".join(fields[1::3])
-        if len(fields) != 3 * len(kinds) or len(kinds) != lines.count("\n") + 1 or not (kinds.isascii() and kinds.isalpha()):
+        # nm writes "?" where it has no letter: for sections of their own, which kernels before 5.0 had.
+        letters = kinds.replace("?", "n")
+        if len(fields) != 3 * len(kinds) or len(kinds) != lines.count("\n") + 1 or not (
+                letters.isascii() and letters.isalpha()):
             return None
         try:
             values = list(map(int, fields[2::3], repeat(16)))

@@ -15,6 +15,8 @@ from rekall_layout_expert.plugin.linux.replacing import members_of
 
 # PID_MAX_LIMIT: nothing that is listed here is more numerous.
 MOST = 1 << 22
+# A tree of 64 bit indices has not more than sixteen levels.
+_HEIGHT_MASK = 0x1F
 
 
 def list_entries(head, struct_name: str, member: str, most: int = MOST) -> Iterator[obj.Struct]:
@@ -68,13 +70,16 @@ def xarray_entries(root, most: int = MOST) -> Iterator[Tuple[int, int, int]]:
     """What an xarray holds, until 4.20 a radix tree: (first index, number of indices, entry), in their order.
 
     An entry is a pointer's value. Values that are no pointers (of a page cache: what was evicted) are passed over.
-    4.20 "xarray: Define struct xa_node" changed the low bits that tell nodes from entries. Source: include/linux/xarray.h.
+    4.20 "xarray: Define struct xa_node" changed the low bits that tell nodes from entries. Kernels whose nodes have no shift,
+    as 4.4, keep a node's height in its path, and mark no pointer to a node but the root's.
+    Sources: include/linux/xarray.h, include/linux/radix-tree.h.
     """
     profile, vm = root.obj_profile, root.obj_vm
     internal, value = (2, 1) if "xa_node" in profile.vtypes else (1, 2)
     node_type = "xa_node" if internal == 2 else "radix_tree_node"
-    shift_at, slots_at = (profile.get_obj_offset(node_type, member) for member in ("shift", "slots"))
-    count = members_of(profile, node_type)["slots"][1][1]["count"]
+    members = members_of(profile, node_type)
+    slots_at, count = members["slots"][0], members["slots"][1][1]["count"]
+    has_shifts = "shift" in members
     head = root.multi_m("xa_head", "rnode")
     if head == None:  # noqa: E711: Rekall's NoneObject
         return
@@ -90,14 +95,18 @@ def xarray_entries(root, most: int = MOST) -> Iterator[Tuple[int, int, int]]:
         if node in seen or not vm.is_valid_address(node):
             continue
         seen.add(node)
-        shift = vm.read(node + shift_at, 1)[0]
-        if shift > 60:
+        if has_shifts:
+            shift = vm.read(node + members["shift"][0], 1)[0]
+        else:
+            height, = struct.unpack("<I", vm.read(node + members["path"][0], 4))
+            shift = ((height & _HEIGHT_MASK) - 1) * (count.bit_length() - 1)
+        if not 0 <= shift <= 60:
             continue
         slots = struct.unpack(f"<{count}Q", vm.read(node + slots_at, 8 * count))
         below = []
         for slot, held in enumerate(slots):
             first = base + (slot << shift)
-            if held & 3 == internal and held > 4096:
+            if held & 3 == internal and held > 4096 if has_shifts else shift and held and not held & 3:
                 if shift and not node < obj.Pointer.integer_to_address(held) < node + slots_at + 8 * count:
                     below.append((held, first))
             elif held and not held & 3:

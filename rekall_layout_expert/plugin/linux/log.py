@@ -1,7 +1,9 @@
 """The kernel's log.
 
 5.10 "printk: use the lockless ringbuffer" keeps a record's text, what is known of it and whether it is complete in three
-rings. Source: kernel/printk/printk_ringbuffer.h.
+rings. Before, records follow each other in one buffer, which begins again where the next one has no room; their struct is
+printk_log, which Rekall knows only by the name that it had in 3.10, log. Sources: kernel/printk/printk_ringbuffer.h, and
+kernel/printk/printk.c until 5.9.
 """
 from __future__ import annotations
 
@@ -25,14 +27,23 @@ def _has_rings(profile) -> bool:
     return bool(profile.get_constant("prb"))
 
 
+def _has_records(profile) -> bool:
+    return bool(profile.get_constant("log_first_idx")) and not members_of(profile, "log")
+
+
+def _need(profile, *names: str) -> None:
+    """Raises what says that the profile lacks a struct of the log's."""
+    for name in names:
+        if not members_of(profile, name):
+            raise PluginError(f"this profile has no struct {name}: it is private to the kernel's kernel/printk/, which headers "
+                              "packages lack. Use a Pre-AST from full source, or a kernel that carries BTF")
+
+
 @replaces(dmesg.LinuxDmesg, "collect", _has_rings)
 def records(plugin):
     """The records of the log, from the oldest on."""
     profile, vm = plugin.profile, plugin.kernel_address_space
-    for name in ("printk_ringbuffer", "prb_desc", "printk_info"):
-        if not members_of(profile, name):
-            raise PluginError(f"this profile has no struct {name}: it is private to the kernel's kernel/printk/, which headers "
-                              "packages lack. Use a Pre-AST from full source, or a kernel that carries BTF")
+    _need(profile, "printk_ringbuffer", "prb_desc", "printk_info")
     rings = profile.get_constant_object("prb", target="Pointer", vm=vm,
                                         target_args=dict(target="printk_ringbuffer")).deref()
     ring, text = rings.desc_ring, rings.text_data_ring
@@ -65,3 +76,29 @@ def _text(vm, data: int, bits: int, identity: int, block, length: int):
     if struct.unpack("<Q", vm.read(data + start, _ID_SIZE))[0] & _ID_MASK != identity:
         return None
     return vm.read(data + start + _ID_SIZE, max(0, min(length, room))).decode("utf8", "replace")
+
+
+@replaces(dmesg.LinuxDmesg, "collect", _has_records)
+def records_in_one_buffer(plugin):
+    """The records of a log without rings, from the oldest on.
+
+    Rekall begins at the start of the buffer, where the oldest one is only until it is full for the first time.
+    """
+    profile, vm = plugin.profile, plugin.kernel_address_space
+    _need(profile, "printk_log")
+    size = profile.get_obj_size("printk_log")
+    buffer, length, place, first, end = (
+        int(profile.get_constant_object(name, target=target, vm=vm)) for name, target in (
+            ("log_buf", "Pointer"), ("log_buf_len", "unsigned int"), ("log_first_idx", "unsigned int"),
+            ("log_first_seq", "unsigned long long"), ("log_next_seq", "unsigned long long")))
+    if length > 1 << _LARGEST_RING_BITS:
+        raise PluginError("the kernel's log cannot be read: the size of its buffer is none")
+    for _ in range(min(end - first, length // size)):
+        record = profile.printk_log(offset=buffer + place, vm=vm)
+        if not record.len:
+            place, record = 0, profile.printk_log(offset=buffer, vm=vm)
+        if not size + record.text_len <= record.len <= length - place:
+            return
+        yield dict(timestamp=int(record.ts_nsec) / 1e9, facility=int(record.facility), level=_LEVELS[int(record.level)],
+                   message=vm.read(record.obj_offset + size, int(record.text_len)).decode("utf8", "replace"))
+        place += int(record.len)

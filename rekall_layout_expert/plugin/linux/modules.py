@@ -71,7 +71,7 @@ def modules_in_sysfs(plugin):
     """
     known = {module.obj_offset for module in plugin.session.plugins.lsmod().get_module_list()}
     for module, kobject in modules_of_sysfs(plugin.session):
-        yield dict(module=module, mod_name=module.name, ref_count=kobject.kref.refcount.refs.counter,
+        yield dict(module=module, mod_name=module.name, ref_count=kobject.kref.refcount.counter,
                    known=module.obj_offset in known)
 
 

@@ -93,7 +93,7 @@ def render_sockets(plugin, renderer):
     for _, sock, inode, common in found:
         if common.skc_family in _UNIX:
             unix = sock.dereference_as("unix_sock")
-            renderer.table_row("UNIX", common.m("skc_refcnt").refs.counter, sock.sk_type, common.skc_state, inode.i_ino,
+            renderer.table_row("UNIX", common.m("skc_refcnt").counter, sock.sk_type, common.skc_state, inode.i_ino,
                                _unix_name(unix))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 from rekall.plugins.linux import pslist, pstree
 from rekall.plugins.overlays.basic import container_of
 
-from rekall_layout_expert.plugin.linux.lists import MOST, list_entries, xarray_entries
+from rekall_layout_expert.plugin.linux.lists import MOST, hlist_entries, list_entries, xarray_entries
 from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
 
 _PIDTYPE_PID = 0
+# alloc_large_system_hash() is asked for no more.
+_LARGEST_HASH_BITS = 18
 
 
 @replaces(pslist.PidHashTable, "list_tasks", lambda profile: "idr" in members_of(profile, "pid_namespace"))
@@ -27,6 +29,25 @@ def tasks_by_number(plugin):
             task = container_of(first, "task_struct", link)
             if task.group_leader == task:
                 yield task
+
+
+@replaces(pslist.PidHashTable, "list_tasks", lambda profile: "pid_chain" in members_of(profile, "upid"))
+def tasks_by_hash(plugin):
+    """The processes that the table of numbers has, until 4.14; Rekall takes one from each of its chains."""
+    profile, vm = plugin.session.profile, plugin.kernel_address_space
+    bits = int(profile.get_constant_object("pidhash_shift", target="unsigned int", vm=vm))
+    table = int(profile.get_constant_object("pid_hash", target="Pointer", vm=vm))
+    outermost = profile.get_constant("init_pid_ns", is_address=True)
+    for bucket in range(1 << min(bits, _LARGEST_HASH_BITS)):
+        head = profile.hlist_head(offset=table + bucket * profile.get_obj_size("hlist_head"), vm=vm)
+        for number in hlist_entries(head, "upid", "pid_chain"):
+            # Each process has a number in the outermost namespace, which is the first of those it has.
+            if number.ns == outermost:
+                first = container_of(number.reference(), "pid", "numbers").tasks[_PIDTYPE_PID].first
+                if first:
+                    task = container_of(first, "task_struct", "pids")
+                    if task.group_leader == task:
+                        yield task
 
 
 @replaces(pstree.LinPSTree, "recurse_task")
