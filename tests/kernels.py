@@ -7,6 +7,10 @@ under its package version, until somebody deletes the folder.
 apt runs as the ordinary client with a configuration of its own, one per suite and architecture, so neither the
 machine's sources nor its lists change and root is not needed. The mirror is the one that the machine itself uses.
 
+Older series are in no suite any more. Who has their source builds them, and names by LAYOUT_EXPERT_BUILT_KERNELS a folder
+with one build directory (make O=DIRECTORY) in each of its folders: with CONFIG_DEBUG_INFO and without CONFIG_LOCALVERSION,
+drivers of virtio's disk, port and PCI, and ext4, and the modules installed in DIRECTORY/image (INSTALL_MOD_PATH).
+
 Whatever keeps a kernel from being had (no apt, no network, the suite has moved to another series) is Unavailable,
 with its reason.
 """
@@ -14,6 +18,7 @@ with its reason.
 import contextlib
 import fcntl
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -24,6 +29,8 @@ from collections import Counter
 from pathlib import Path
 
 SUITES = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie", "7.2": "sid"}
+BUILT = "LAYOUT_EXPERT_BUILT_KERNELS"
+BUILT_SERIES = ("4.4", "4.9", "4.13", "4.14", "4.19")
 KEYRINGS = [Path("/usr/share/keyrings/debian-archive-keyring." + suffix) for suffix in ("gpg", "pgp")]
 LISTS_STAY_FRESH = 6 * 3600     # seconds
 
@@ -47,6 +54,16 @@ class Kernel:
 
     def __repr__(self):
         return "<Kernel %s %s>" % (self.release, self.architecture)
+
+    @property
+    def installed(self):
+        """What a machine with this kernel has of it."""
+        return [self.image_with_modules, self.headers]
+
+    @property
+    def build(self):
+        """Tells two builds apart."""
+        return self.headers.name
 
     @functools.cached_property
     def headers(self):
@@ -93,11 +110,46 @@ class Kernel:
         return _only(filter(Path.exists, places), "%s of %s" % (kind, self.release))
 
 
+class BuiltKernel:
+    """A kernel that was built here."""
+
+    flavour = "built"
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.release = (directory / "include/config/kernel.release").read_text().strip()
+        self.tree = (directory / "source").resolve()
+        self.config = directory / ".config"
+        self.vmlinux = directory / "vmlinux"
+        self.vmlinuz = directory / "arch/x86/boot/bzImage"
+        self.installed = [directory / "image"]
+        missing = [path for path in (self.tree, self.config, self.vmlinux, self.vmlinuz, *self.installed) if not path.exists()]
+        if missing:
+            raise Unavailable("%s is no finished build: it has no %s" % (directory, missing[0].name))
+
+    @property
+    def build(self):
+        return hashlib.sha256(self.vmlinuz.read_bytes()).hexdigest()
+
+
+def built_kernel(series):
+    """The kernel of a series that was built here. Raises Unavailable."""
+    folder = os.environ.get(BUILT)
+    if not folder:
+        raise Unavailable("Debian has it no more, and %s names no folder with a build of it" % BUILT)
+    for release in sorted(Path(folder).glob("*/include/config/kernel.release")):
+        if release.read_text().startswith(series + "."):
+            return BuiltKernel(release.parents[2])
+    raise Unavailable("%s has no build of it" % folder)
+
+
 def kernel(series, flavour="amd64", architecture="amd64"):
     """The current Debian kernel of a series ('6.1') and flavour ('amd64', 'cloud-amd64', 'rt-amd64', '686-pae' ...).
 
-    Raises Unavailable.
+    Of a series of BUILT_SERIES the one that was built here. Raises Unavailable.
     """
+    if series in BUILT_SERIES:
+        return built_kernel(series)
     debian = suite(SUITES[series], architecture)
     release = debian.current("linux-image-" + flavour)
     if not release.startswith(series + "."):

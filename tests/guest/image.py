@@ -74,7 +74,7 @@ def system(kernel: kernels.Kernel) -> System:
     """The system of one kernel."""
     require_tools()
     packages = userland_packages()
-    parts = [kernel.image_with_modules, kernel.headers]
+    parts = kernel.installed
 
     left_out = shutil.ignore_patterns(*NOT_ON_A_HOST)
 
@@ -85,7 +85,7 @@ def system(kernel: kernels.Kernel) -> System:
         _furnish(tree)
         _make_initramfs(tree, kernel.release, folder / "initramfs")
 
-    made_from = [path.name for path in packages + parts]
+    made_from = [kernel.build] + [path.name for path in packages + parts]
     made_from += [(HERE / name).read_text() for name in ("image.py", "agent.py", "init")]
     series = ".".join(kernel.release.split(".")[:2])
     folder = _cached(f"system-{series}-{kernel.flavour}", made_from, fill)

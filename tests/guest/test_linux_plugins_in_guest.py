@@ -5,6 +5,7 @@ whole dumps. tests/plugin_table.py makes the table of docs/plugins.md of what co
 """
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -30,7 +31,7 @@ globals().update(linux_plugins.tests_of_a_guest(test_linux_plugins))
 
 
 @pytest.fixture(scope="module", params=[pytest.param(series, marks=[pytest.mark.ci] * (series == IN_CI))
-                                        for series in kernels.SUITES])
+                                        for series in (*kernels.BUILT_SERIES, *kernels.SUITES)])
 def moment(request, tmp_path_factory):
     """A guest with the workload: .truth, and what runs a plugin .live and on an .image, all of one moment."""
     try:
@@ -75,3 +76,11 @@ def guest(moment, request):
     """(run a plugin, what the guest told)."""
     plugin_table.cell(request, moment.series, request.param)
     return getattr(moment, request.param), moment.truth
+
+
+@pytest.mark.plugins("mcat")
+def test_file_of_many_pages(guest):
+    """One whose page cache is several nodes deep, which no fixture holds."""
+    run, truth = guest
+    content, = run("mcat", path="/usr/bin/bash", dump_dir=".").files.values()
+    assert hashlib.sha256(content).hexdigest() == truth["files"]["/usr/bin/bash"]["sha256"]
