@@ -60,6 +60,11 @@ def test_kallsyms_is_slid_back_but_for_the_per_cpu_offsets():
     assert symbols.addresses == parse(SYSTEM_MAP).addresses
 
 
+def test_a_symbol_that_nm_has_no_letter_for_is_a_local_one():
+    text = SYSTEM_MAP + "ffffffff82e26000 ? nosave\nffffffff82e26008 ? twice\n"
+    assert parse(text).addresses == dict(parse(SYSTEM_MAP).addresses, nosave=0xFFFFFFFF82E26000)
+
+
 def test_modules_are_left_out():
     assert "only_in_a_module" not in parse(kallsyms()).addresses
 

@@ -175,7 +175,7 @@ def _definitions(text: str) -> Optional[_Definitions]:
         fields = lines.split()
         fields.reverse()
         kinds = "".join(fields[1::3])
-        # nm writes "?" where it has no letter: for sections of their own, which kernels before 5.0 had.
+        # nm writes "?" where it has no letter, as for what 4.19 does not save when it hibernates (__nosave_begin).
         letters = kinds.replace("?", "n")
         if len(fields) != 3 * len(kinds) or len(kinds) != lines.count("\n") + 1 or not (
                 letters.isascii() and letters.isalpha()):
