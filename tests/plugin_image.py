@@ -7,6 +7,7 @@ import copy
 import gzip
 import struct
 
+import pytest
 from kallsyms_tables import table_of
 
 BANNER = "Linux version 6.1.0-99-amd64 (someone@somewhere) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP Debian 6.1.99-1\n"
@@ -168,6 +169,25 @@ def write_lime(path, content, size=48 * MEGABYTE):
                     file.seek(body + address - start)
                     file.write(data)
             file.seek(body + end - start)
+
+
+def write_avml(path, content, size=48 * MEGABYTE):
+    """As AVML compresses: a header for each 16 MB, none for what is all zeros; the first megabyte left out."""
+    memory = bytearray(size)
+    for address, data in content.items():
+        memory[address:address + len(data)] = data
+    with open(path, "wb") as file:
+        for start in range(MEGABYTE, size, 16 * MEGABYTE):
+            block = bytes(memory[start:start + 16 * MEGABYTE])
+            if any(block):
+                file.write(avml_range(start, block))
+
+
+def avml_range(start, block):
+    """One range of memory, compressed."""
+    cramjam = pytest.importorskip("cramjam")
+    frames = bytes(cramjam.snappy.compress(block))
+    return struct.pack("<4sIQQQ", b"AVML", 2, start, start + len(block) - 1, 0) + frames + struct.pack("<Q", len(frames))
 
 
 def write_elf(path, content, size=48 * MEGABYTE):

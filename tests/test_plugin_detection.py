@@ -21,7 +21,8 @@ from rekall_layout_expert.plugin import address_spaces, analysis, detection, fiv
 from rekall_layout_expert.plugin.options import Named
 from rekall_layout_expert.supply.matching import Level, Match
 
-WRITERS = {"raw": plugin_image.write_raw, "elf": plugin_image.write_elf, "lime": plugin_image.write_lime}
+WRITERS = {"raw": plugin_image.write_raw, "elf": plugin_image.write_elf, "lime": plugin_image.write_lime,
+           "avml": plugin_image.write_avml}
 
 
 class PreAst:

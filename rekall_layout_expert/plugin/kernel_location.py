@@ -33,6 +33,7 @@ _GRID = 2 << 20
 _BANNER = b"Linux version "
 _BANNER_LIMIT = 512
 _PAGE = 4096
+_PIECE = 1 << 20
 # The top-level page table: init_top_pgt since 4.13 ("x86/boot/64: Rename init_level4_pgt and early_level4_pgt").
 _TOP_TABLES = ("init_top_pgt", "init_level4_pgt", "swapper_pg_dir")
 
@@ -64,7 +65,12 @@ class Location(NamedTuple):
 
 def physical_memory(space) -> Memory:
     """Rekall's physical address space, for searches that know nothing of Rekall."""
-    return Memory(space.read, ((run.start, run.end) for run in space.get_mappings()))
+    def read(address: int, length: int) -> bytes:
+        # Rekall refuses to read much at once, and puts what it reads together with ever more copying.
+        end = address + length
+        return b"".join(space.read(at, min(_PIECE, end - at)) for at in range(address, end, _PIECE))
+
+    return Memory(read, ((run.start, run.end) for run in space.get_mappings()))
 
 
 def locate_running_kernel(config: KernelConfig) -> Location:
