@@ -95,7 +95,7 @@ def records_in_one_buffer(plugin):
         raise PluginError("the kernel's log cannot be read: the size of its buffer is none")
     for _ in range(min(end - first, length // size)):
         record = profile.printk_log(offset=buffer + place, vm=vm)
-        if not record.len:
+        if not int(record.len):
             place, record = 0, profile.printk_log(offset=buffer, vm=vm)
         if not size + record.text_len <= record.len <= length - place:
             return
