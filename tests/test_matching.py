@@ -18,6 +18,9 @@ ROCKY = ("Linux version 5.14.0-427.13.1.el9_4.x86_64 (mockbuild@iad1-prod-build0
 ARCH_LTS = "Linux version 6.1.69-1-lts (linux-lts@archlinux) (gcc (GCC) 13.2.1 20230801, GNU ld 2.41.0) #1 SMP Thu, 21 Dec 2023"
 ALPINE = "Linux version 6.6.7-1-lts (buildozer@build-3-19-x86_64) (gcc (Alpine 13.2.1_git20231014) 13.2.1) #2-Alpine SMP x"
 
+SELF_BUILT = ("Linux version 4.19.222 (someone@somewhere) (gcc version 12.2.0 (Debian 12.2.0-14+deb12u1)) #1 SMP "
+              "Sun Nov 22 23:51:28 UTC 2026")
+
 
 # Who built it, and from what
 
@@ -47,6 +50,7 @@ ALPINE = "Linux version 6.6.7-1-lts (buildozer@build-3-19-x86_64) (gcc (Alpine 1
     ("6.6.7-0-virt", ("alpine", None, "6.6.7", "alpine 6.6.7")),
     ("6.1.69-1-lts", (None, None, "6.1.69", None)),  # Arch's or Alpine's
     ("6.6.8", (None, None, "6.6.8", None)),
+    (SELF_BUILT, (None, None, "4.19.222", None)),  # with Debian's compiler
     ("6.6.8-custom", (None, None, "6.6.8", None)),
     ("6.6.0-rc4", (None, None, "6.6.0", None)),
 ])

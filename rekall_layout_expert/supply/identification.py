@@ -33,7 +33,7 @@ _MACHINE = r"(?:\.(?:x86_64|i[3-6]86|aarch64|armv7hl|ppc64(?:le)?|s390x|riscv64)
 # distribution's usual sources.
 _BUILDS = tuple((name, re.compile(release + r"\Z"), re.compile(banner)) for name, release, banner in (
     ("debian", r"\d+\.\d+\S*?-(?P<patched>rt(?=-))?-?(?:cloud-)?" + _FLAVOURS, r""),
-    ("debian", r"\d+\.\d+\S*?(?:-(?P<patched>rt))?(?:-\w+)?", r"\bDebian \d"),
+    ("debian", r"\d+\.\d+\S*?(?:-(?P<patched>rt))?(?:-\w+)?", r" #\d.* Debian \d"),
     ("ubuntu", r"(?P<version>\d+\.\d+\.\d+-\d+)-generic(?:-\w+)?", r""),
     ("ubuntu", r"(?P<version>\d+\.\d+\.\d+-\d+)-(?P<patched>[a-z]\w*)(?:-\w+)?", r" #\S+-Ubuntu "),
     ("rhel", r"(?P<package>(?P<version>\d+\.\d+\.\d+)-(?P<number>\d+)[\w.]*?(?P<patched>\.rt[\w.]*?)?\.(?P<line>el\d+)(?:_\d+)?)"
