@@ -73,7 +73,6 @@ class Arena:
     top: int
     system_mem: int
     segments: List[Segment] = field(default_factory=list)
-    fast: int = 0  # in its fast bins, as it says itself
 
 
 @dataclass
@@ -113,6 +112,8 @@ def find_heap(read: Read, areas: Sequence[Area], brk: Tuple[int, int],
         other = next((area.path for area in areas if _OTHER_LIBC.search(area.path)), None)
         raise LayoutExpertError("its C library is not glibc" if other else "it has no C library mapped: it is linked statically,"
                                 " or is no C program", looked_at=[other] if other else [])
+    if read(library[0].start, 5) == b"\x7fELF\x01":
+        raise LayoutExpertError("it is a 32-bit process, of which heaps are not read", looked_at=[library[0].path])
     version = version_of(read, library[0].start)
     if not version:
         raise LayoutExpertError("which version of glibc it has mapped cannot be read: the definitions of its symbols' versions "
@@ -439,10 +440,11 @@ def _mapped_by(read: Read, heap: Heap) -> Tuple[int, int]:
     return number, _word(read, heap.parameters + layouts.at("malloc_par", "mmapped_mem"))
 
 
-def totals(heap: Heap) -> Dict[int, Tuple[int, int]]:
-    """{kind: (number, bytes)} of the chunks that were not mapped one by one."""
+def totals(heap: Heap, parts: Iterable[range]) -> Dict[int, Tuple[int, int]]:
+    """{kind: (number, bytes)} of the chunks of some segments."""
     found = {kind: [0, 0] for kind in range(6)}
-    for size, kind in zip(heap.sizes, heap.kinds):
-        found[kind][0] += 1
-        found[kind][1] += size
+    for part in parts:
+        for size, kind in zip(heap.sizes[part.start:part.stop], heap.kinds[part.start:part.stop]):
+            found[kind][0] += 1
+            found[kind][1] += size
     return {kind: (number, size) for kind, (number, size) in found.items()}
