@@ -73,6 +73,9 @@ class Rows:
     def section(self, *_, **__):
         self.rows.append("section")
 
+    def write(self, text):
+        self.text += str(text)
+
     def format(self, text, *arguments):
         self.text += text.format(*arguments)
 

@@ -311,14 +311,15 @@ def _chain(read: Read, heap: Heap, pointer: int, to_chunk: int, most: int) -> It
 
     to_chunk: how far what pointers lead to is from the beginning of a chunk.
     """
-    while pointer and most:
+    seen: Set[int] = set()
+    while pointer and len(seen) < most:
         index = heap.index_of(pointer - to_chunk)
-        if index is None or heap.kinds[index] != ALLOCATED:
+        if index is None or index in seen or heap.kinds[index] != ALLOCATED:
             return
+        seen.add(index)
         yield index
         link = heap.addresses[index] + _HEADER
         pointer = _word(read, link) ^ (link >> _PAGE_SHIFT if heap.layouts.version >= (2, 32) else 0)
-        most -= 1
 
 
 def _check_bins(read: Read, heap: Heap) -> None:
@@ -375,22 +376,27 @@ def _cached_in(read: Read, heap: Heap, cache: int, size: int) -> List[int]:
     number = layouts.count("tcache_perthread_struct", "entries")
     at = layouts.at("tcache_perthread_struct", "entries")
     counts = struct.unpack_from(f"<{number}{'H' if at >= 2 * number else 'B'}", data)
+    if layouts.version >= (2, 42):
+        # What is counted is the room that is left.
+        room = _word(read, heap.parameters + layouts.at("malloc_par", "tcache_count")) if heap.parameters else 0
+        counts = tuple(room - left if left <= room else 0 for left in counts)
     found: List[int] = []
+    short = 0
     for kind, (count, entry) in enumerate(zip(counts, _words(data[at:]))):
-        if layouts.version >= (2, 42):
-            count = 0xFFFF  # what is counted is the room that is left
-        if not entry:
-            if count and count != 0xFFFF:
-                return []
-            continue
-        listed = list(_chain(read, heap, entry, _HEADER, count))
-        if not listed or any(_cache_of(heap.sizes[index]) != kind for index in listed):
+        if bool(entry) != bool(count):
             return []
+        listed = list(_chain(read, heap, entry, _HEADER, count))
+        if any(_cache_of(heap.sizes[index]) != kind for index in listed):
+            return []
+        short += count - len(listed)
         found.extend(listed)
     if layouts.version >= (2, 29):
         keys = {_word(read, heap.addresses[index] + _HEADER + _WORD) for index in found}
         if layouts.version < (2, 34) and keys != {cache} or len(keys) != 1:
             return []
+    if short and found:
+        heap.remarks.append(f"{short} of {short + len(found)} chunks in the cache of a thread at {cache:#x} are not found: its "
+                            "lists changed while they were read, or were tampered with")
     return found
 
 

@@ -8,9 +8,13 @@ mapped. What is in the cache of a thread counts as freed, among what is in fast 
 """
 from __future__ import annotations
 
+import functools
+import re
+import struct
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from rekall import obj
+from rekall.plugin import PluginError
 from rekall.plugins.linux import heap_analysis
 
 from rekall_layout_expert.errors import LayoutExpertError
@@ -20,6 +24,7 @@ from rekall_layout_expert.plugin.linux.replacing import replaces
 
 _WRITABLE = 2
 _POINTER = 8
+_BLOCK, _LONGEST_MATCH = 1 << 20, 1 << 12
 _MODULE = heap_analysis.HeapAnalysis
 
 
@@ -82,14 +87,9 @@ def init_for_task(plugin, task) -> bool:
     plugin.task, plugin.process_as = task, task.get_process_address_space()
     areas = [glibc.Area(int(area.vm_start), int(area.vm_end), str(task.get_path(area.vm_file)) if area.vm_file else "",
                         bool(int(area.vm_flags) & _WRITABLE)) for area in areas_of(task)]
-
-    def present(start: int, end: int) -> Iterator[Tuple[int, int]]:
-        for run in plugin.process_as.get_address_ranges(start=start, end=end):
-            if max(run.start, start) < min(run.end, end):
-                yield max(run.start, start), min(run.end, end)
-
     try:
-        heap = glibc.find_heap(plugin.process_as.read, areas, (int(task.mm.start_brk), int(task.mm.brk)), present)
+        heap = glibc.find_heap(plugin.process_as.read, areas, (int(task.mm.start_brk), int(task.mm.brk)),
+                               functools.partial(present, plugin.process_as))
     except LayoutExpertError as error:
         _tell(plugin, error)
         plugin._reset()
@@ -216,31 +216,52 @@ def _is_data_of_previous(heap: glibc.Heap, index: int) -> bool:
         heap.addresses[index - 1] + heap.sizes[index - 1] == heap.addresses[index])
 
 
-class _Range:
-    """What Rekall's search for a needle wants of an area."""
-
-    def __init__(self, start: int, end: int):
-        self.vm_start, self.vm_end = start, end
-
-
 @replaces(_MODULE, "search_chunks_for_needle")
 def chunks_with(plugin, search_string=None, search_regex=None, pointers=None, search_struct=False):
-    """{chunk: {needle: the addresses where its data has it}}."""
-    heap = plugin.glibc_heap
-    ranges = [(segment.start, segment.end) for arena in heap.arenas for segment in arena.segments]
-    ranges += [(address, address + size) for address, size in heap.mapped]
-    if not ranges:
-        return {}
-    needle = search_string or search_regex
+    """{chunk: {needle: the addresses where its data has it}}, as far as it is in memory.
+
+    Rekall's own asks of each byte of the heap whether the expression begins there, and of each hit which chunk it is in.
+    """
+    heap, wanted = plugin.glibc_heap, set(pointers or ())
+    if pointers:
+        # All but two of a pointer's bytes are found first: addresses that are looked for together lie together.
+        tails = sorted({struct.pack("<Q", pointer)[2:] for pointer in wanted})
+        pattern = b"(?=(..(?:" + b"|".join(map(re.escape, tails)) + b")))"
+    else:
+        pattern = re.escape(search_string.encode()) if search_string else search_regex.encode()
+    try:
+        expression = re.compile(pattern, re.DOTALL if pointers else 0)
+    except re.error as error:
+        raise PluginError(f"{search_regex} is no regular expression: {error}") from error
     found: Dict[obj.Struct, Dict[object, Set[int]]] = {}
-    for hit in plugin.search_vmas_for_needle(
-            search_string=search_string and search_string.encode(), search_regex=search_regex and search_regex.encode(),
-            pointers=pointers, vmas=[{"name": "", "vma": _Range(*each)} for each in ranges]):
-        at = hit["hit"]
+    for at, match in _matches(plugin, expression):
+        needle = struct.unpack("<Q", match[1])[0] if pointers else search_string or search_regex
         chunk = _chunk_at(plugin, at, False)
-        if chunk is None:
+        if chunk is None or pointers and needle not in wanted:
             continue
         start, length = chunk.start_and_length()
         if (chunk.size.obj_offset if search_struct else start) <= at < start + length:
-            found.setdefault(chunk, {}).setdefault(needle or hit["needle"], set()).add(at)
+            found.setdefault(chunk, {}).setdefault(needle, set()).add(at)
     return found
+
+
+def _matches(plugin, expression) -> Iterator[Tuple[int, "re.Match"]]:
+    """(address, match) of each in the heap; one that is longer than a page may be missed."""
+    heap = plugin.glibc_heap
+    ranges = [(segment.start, segment.end) for arena in heap.arenas for segment in arena.segments]
+    ranges += [(address, address + size) for address, size in heap.mapped]
+    for first, last in ranges:
+        for start, end in present(plugin.process_as, first, last):
+            for block in range(start, end, _BLOCK):
+                data = plugin.process_as.read(block, min(_BLOCK + _LONGEST_MATCH, end - block))
+                for match in expression.finditer(data):
+                    if match.start() < _BLOCK:
+                        yield block + match.start(), match
+
+
+def present(space, first: int, last: int) -> Iterator[Tuple[int, int]]:
+    """The parts of a range of addresses that are in memory."""
+    for run in space.get_address_ranges(start=first, end=last):
+        start, end = max(run.start, first), min(run.end, last)
+        if start < end:
+            yield start, end
