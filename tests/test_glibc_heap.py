@@ -21,12 +21,13 @@ from rekall import addrspace
 
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.glibc import heap as glibc
-from rekall_layout_expert.glibc.layouts import layouts_of
+from rekall_layout_expert.glibc.layouts import NEWEST, layouts_of
 from rekall_layout_expert.glibc.version import version_of
 
 PROGRAM = Path(__file__).with_name("heap_program.c")
 SUITES = [pytest.param(suite, marks=pytest.mark.network) for suite in ("bullseye", "bookworm", "trixie", "sid")]
 RENAMED = {"mchunk_size": "size", "mchunk_prev_size": "prev_size", "tcache_small_bins": "tcache_bins"}
+STRUCTS = set(layouts_of(NEWEST).vtypes)
 HEADER, PAGE = 16, 4096
 
 
@@ -174,9 +175,11 @@ def test_damage_ends_a_walk_and_is_told(process):
     for kind, message in ((glibc.CACHED, "in the cache of a thread"), (glibc.FREE, "in no bin")):
         links = [heap.addresses[index] + HEADER for index, each in enumerate(heap.kinds) if each == kind]
         mangles = kind == glibc.CACHED and heap.layouts.version >= (2, 32)
-        # The last of a list is freed first.
-        link = next(link for link in links if struct.unpack("<Q", process.read(link, 8))[0] != (link >> 12 if mangles else 0))
-        for leads in (link if kind == glibc.CACHED else link - HEADER, 0x1230):
+        to_chunk = HEADER if kind == glibc.CACHED else 0
+        # Not the last of its list.
+        link = next(link for link in links if (struct.unpack("<Q", process.read(link, 8))[0] ^ (link >> 12 if mangles else 0)
+                                               ) - to_chunk + HEADER in links)
+        for leads in (link - HEADER + to_chunk, 0x1230):
             damaged = process.heap({link: leads ^ (link >> 12 if mangles else 0)})
             assert damaged.addresses == heap.addresses and any(message in remark for remark in damaged.remarks)
 
@@ -241,7 +244,7 @@ def structs_of_malloc(image):
         if not name_of(top).endswith("malloc.c"):
             continue
         for entry in top.iter_children():
-            if entry.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in entry.attributes:
+            if name_of(entry) in STRUCTS and "DW_AT_byte_size" in entry.attributes:
                 members = {RENAMED.get(name_of(member), name_of(member)): member.attributes["DW_AT_data_member_location"].value
                            for member in entry.iter_children() if member.tag == "DW_TAG_member"}
                 found[name_of(entry)] = (entry.attributes["DW_AT_byte_size"].value, members)
