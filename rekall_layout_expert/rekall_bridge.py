@@ -117,6 +117,27 @@ def _subprocess(importer):
     return _with_names(subprocess, check_output=no_git) if importer.endswith("._version") else subprocess
 
 
+def _yara(_importer):
+    try:
+        import yara
+    except Exception as error:  # It may be of another Python, or lack a library.
+        return _absent("yara", reason=str(error))
+    if not hasattr(yara, "StringMatch"):
+        return yara
+
+    class Rules:
+        def __init__(self, rules):
+            self._rules = rules
+
+        def match(self, **arguments):
+            return [SimpleNamespace(
+                rule=match.rule, namespace=match.namespace, tags=match.tags, meta=match.meta,
+                strings=[(instance.offset, string.identifier, instance.matched_data) for string in match.strings
+                         for instance in string.instances]) for match in self._rules.match(**arguments)]
+
+    return _with_names(yara, compile=lambda **arguments: Rules(yara.compile(**arguments)))
+
+
 ADAPTED = {  # module: (what takes its place, why)
     "array": (_array, "array.tostring() and fromstring() went in 3.9; ntfs calls them while it looks at any image"),
     "collections": (_collections, "collections.Iterable went to collections.abc in 3.10"),
@@ -129,6 +150,7 @@ ADAPTED = {  # module: (what takes its place, why)
                          "the dictionary, and Rekall's SortedCollection over the view of its values: without end"),
     "subprocess": (_subprocess, "Rekall asks git for its version at each start, three processes, and where our virtual "
                    "environment lies inside a git repository it would take that one's"),
+    "yara": (_yara, "since 4.3 a match's strings are objects, and no tuples any more"),
 }
 
 
@@ -140,8 +162,7 @@ OPTIONAL = {  # package: (what Rekall uses it for, what to do)
     "pyaff4": ("to read and write AFF4 images", "its own requirements cannot be installed on today's Pythons: convert "
                "the image to a raw or an ELF image with another tool"),
     "pytsk3": ("to read the file systems in disk images", "pip install pytsk3"),
-    "yara": ("to search with YARA rules", "pip install 'yara-python<4.3', which needs a C compiler (later versions have "
-             "another interface)"),
+    "yara": ("to search with YARA rules", "pip install yara-python"),
 }
 
 # Modules that Rekall itself does without if importing them raises ImportError. Today's versions of what they use may be

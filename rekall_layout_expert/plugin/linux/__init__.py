@@ -11,12 +11,12 @@ from __future__ import annotations
 from rekall import obj
 
 from rekall_layout_expert.plugin.linux import (
-    checks, files, heaps, log, machine, memory_maps, modules, mounts, network, open_files, pages, paths, processes, symbols,
-    tasks)
+    checks, files, heaps, keepassx, log, machine, memory_maps, modules, mounts, network, notifiers, open_files, pages, paths,
+    processes, symbols, tasks, zsh)
 from rekall_layout_expert.plugin.linux.replacing import mark
 
 _SUBJECTS = (paths, tasks, memory_maps, pages, processes, open_files, mounts, network, modules, log, symbols, machine, files,
-             checks, heaps)
+             checks, notifiers, heaps, zsh, keepassx)
 
 
 def apply(profile: obj.Profile) -> None:

@@ -11,10 +11,10 @@ import struct
 from typing import Iterator, List, Optional, Tuple
 
 from rekall import obj
-from rekall.plugins.linux import check_afinfo, check_fops, check_idt, check_syscall, check_tty, notifier_chains
+from rekall.plugins.linux import check_afinfo, check_fops, check_idt, check_syscall, check_tty
 from rekall_lib import utils
 
-from rekall_layout_expert.plugin.linux.lists import MOST, chain, is_readable, list_entries, rb_entries
+from rekall_layout_expert.plugin.linux.lists import MOST, is_readable, list_entries, rb_entries
 from rekall_layout_expert.plugin.linux.files import children_of
 from rekall_layout_expert.plugin.linux.mounts import mounts_of
 from rekall_layout_expert.plugin.linux.paths import has_mounts
@@ -27,7 +27,6 @@ _KERNEL_SPACE = 0xFF00 << 48
 _DIRECTORY = 0o040000
 _FILE_TYPE = 0o170000
 _MOST_TTYS = 1 << 16
-_MOST_CALLBACKS = 1 << 12
 _SEQUENCES = ("tcp4_seq_ops", "tcp6_seq_ops", "udp_seq_ops", "udp6_seq_ops", "raw_seq_ops", "raw6_seq_ops", "unix_seq_ops",
               "packet_seq_ops")
 
@@ -271,19 +270,3 @@ def terminals(plugin):
                 holder = int(operations) if operations.num else None
                 yield dict(name=tty.name, address=function, symbol=names_of(plugin.session, int(function)),
                            highlight=highlight_of(plugin.session, int(function), holder))
-
-
-@replaces(notifier_chains.NotifierChainPlugin, "render")
-def render_notifiers(plugin, renderer):
-    """As Rekall's own was meant: it names things that it does not have as soon as there is a row."""
-    renderer.table_header([("Chain symbol", "symbol", ">25"), ("Index", "index", ">5"), ("Priority", "prio", ">8"),
-                           ("Address", "address", "[addrpad]"), ("Module", "module", "20"), ("Symbol", "symbol", "40")])
-    for chain_name in plugin._chains:
-        if not plugin.profile.get_constant(chain_name):
-            continue
-        head = plugin.profile.get_constant_object(chain_name, target="atomic_notifier_head", vm=plugin.kernel_address_space)
-        for index, block in enumerate(chain(head.head, "next", _MOST_CALLBACKS)):
-            function = int(block.notifier_call)
-            module = plugin.session.address_resolver.GetContainingModule(function)
-            renderer.table_row(chain_name, index, block.priority, function, module.name if module else "",
-                               names_of(plugin.session, function))

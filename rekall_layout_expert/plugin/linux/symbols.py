@@ -1,8 +1,12 @@
 """From addresses to names, and back."""
 from __future__ import annotations
 
+from rekall import obj
+from rekall.plugin import PluginError
 from rekall.plugins.common import address_resolver as common
+from rekall.plugins.common.efilter_plugins import search
 from rekall.plugins.linux import address_resolver
+from rekall_lib import utils
 
 from rekall_layout_expert.plugin.linux.memory_maps import areas_of
 from rekall_layout_expert.plugin.linux.modules import modules_of_sysfs, regions_of
@@ -43,3 +47,27 @@ def ensure_initialized(resolver):
     for area in areas_of(task) if task else ():
         resolver.AddModule(common.Module(name=f"map_{int(area.vm_start):#x}", start=area.vm_start, end=area.vm_end,
                                          session=session))
+
+
+@replaces(search.Lookup, "collect")
+def look_up(plugin):
+    """A variable, as what the user says that it is; without that its address, as no symbol tells of which type it is.
+
+    Rekall's own ends with a TypeError.
+    """
+    arguments = plugin.plugin_args
+    name = str(arguments.constant)
+    name = name[len("linux!"):] if name.startswith("linux!") else name
+    profile = plugin.session.profile
+    address = profile.get_constant(name, is_address=True)
+    if not address:
+        raise PluginError(f"this kernel has no symbol {name}")
+    if not arguments.target:
+        yield dict(field=utils.FormattedAddress(plugin.session.address_resolver, address))
+        return
+    target_args = arguments.target_args
+    found = profile.Object(arguments.target, offset=address, vm=plugin.session.kernel_address_space,
+                           **(target_args if isinstance(target_args, dict) else {}))
+    if isinstance(found, obj.NoneObject):
+        raise PluginError(f"this profile has no type {arguments.target}")
+    yield dict(field=found)
