@@ -194,13 +194,14 @@ def test_functions_of_protocols(tampered):
 
 def test_who_is_told_of_keys(tampered):
     def hook(rekall):
-        if "notifier_block" not in rekall.profile.vtypes:
+        if "blocking_notifier_head" not in rekall.profile.vtypes:
             pytest.skip("this image was recorded before the type was asked for")
         head, place = variable(rekall, "keyboard_notifier_list", "atomic_notifier_head"), room(rekall)
         block = struct.pack("<QQi", in_module(rekall), 0, 7)
         return {place: block, **pointing(head, "head", canonical(place))}
 
-    (name, index, priority, _, module, symbol), = tampered(hook)("notifier_chains").rows
+    (name, index, priority, _, module, symbol), = [row for row in tampered(hook)("notifier_chains").rows
+                                                   if row[0] == "keyboard_notifier_list"]
     assert (name, index, priority) == ("keyboard_notifier_list", 0, 7)
     assert module and symbol == module + "+0x10"
 
