@@ -280,8 +280,7 @@ class Memory(addrspace.BaseAddressSpace):
 @pytest.fixture
 def run(process, tmp_path, monkeypatch):
     """Runs a plugin on the process, as if it were one of an image."""
-    from rekall.plugins.common import memmap  # noqa: F401
-    from rekall.plugins.linux import heap_analysis, misc
+    from rekall.plugins.linux import heap_analysis
 
     rekall, _ = linux_plugins.open_fixture(linux_plugins.FIXTURES / "6.1", tmp_path)
     from rekall_layout_expert.plugin.linux import heaps
@@ -292,7 +291,6 @@ def run(process, tmp_path, monkeypatch):
                            get_path=str, get_process_address_space=lambda: Memory(process, session=rekall))
     monkeypatch.setattr(heaps, "areas_of", lambda task: areas)
     monkeypatch.setattr(heap_analysis.HeapAnalysis, "filter_processes", lambda self: [task])
-    monkeypatch.setattr(misc.LinuxSetProcessContext, "SwitchProcessContext", lambda self, process=None: None)
     return lambda name, **arguments: linux_plugins.run(rekall, name, **arguments)
 
 

@@ -83,7 +83,7 @@ def init_for_task(plugin, task) -> bool:
     plugin.glibc_heap = None
     if not task.mm:
         return False
-    plugin.session.plugins.cc().SwitchProcessContext(task)
+    # Rekall's own makes this process the session's, and all that runs afterwards in the session reads its memory.
     plugin.task, plugin.process_as = task, task.get_process_address_space()
     areas = [glibc.Area(int(area.vm_start), int(area.vm_end), str(task.get_path(area.vm_file)) if area.vm_file else "",
                         bool(int(area.vm_flags) & _WRITABLE)) for area in areas_of(task)]
