@@ -144,7 +144,8 @@ class Results:
         return ["## Cost against the number of types (without symbols)",
                 _table(("asked for", "structs made", "CPU, s", "peak MB", "ms per struct more"),
                        [(*row, each) for row, each in zip(rows, further)]),
-                _LINEAR % "struct"]
+                "The last column is what each struct more than in the first row costs: where it does not grow, the cost is linear "
+                "or below."]
 
     def _hot(self):
         if not self.hot:
@@ -157,13 +158,12 @@ class Results:
         if not self.trees:
             return []
         rows = [("%.0f %%" % (100 * each.share), each.headers, "%.0f" % (each.pre_ast_size / 1e3), each.structs,
-                 "%.3f" % each.build.cpu, "%.3f" % each.make.cpu, "%.3f" % each.gcc.cpu if each.gcc else "") for each in self.trees]
-        further = _further([(each.headers, each.build.cpu) for each in self.trees])
+                 "%.3f" % each.build.cpu, "%.3f" % each.make.cpu, "%.3f" % each.gcc.cpu if each.gcc else "",
+                 "%.1f" % (each.build.cpu / each.gcc.cpu) if each.gcc else "") for each in self.trees]
         return ["## Cost against the size of the tree (the first part of the root's includes)",
                 _table(("root", "headers", "Pre-AST, kB", "structs", "build_pre_ast, CPU s", "--structs all, CPU s",
-                        "gcc -E, CPU s", "ms per header more (build)"),
-                       [(*row, each) for row, each in zip(rows, further)]),
-                _LINEAR % "header"]
+                        "gcc -E, CPU s", "build_pre_ast : gcc -E"), rows),
+                "Headers differ in size; gcc -E reads the same ones. Where the last column does not grow, the cost is linear or below."]
 
     def _plot(self, path):
         """Whether the plot could be drawn."""
@@ -219,9 +219,6 @@ def _machine():
     return "Machine: %s, %d cores, Linux %s; Python %s, gcc %s; %s." % (
         model.group(1).strip() if model else platform.machine(), os.cpu_count(), platform.release().partition("-")[0],
         platform.python_version(), gcc, time.strftime("%Y-%m-%d"))
-
-
-_LINEAR = "The last column is what each %s more than in the first row costs: where it does not grow, the cost is linear or below."
 
 
 def _further(points):
