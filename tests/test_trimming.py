@@ -61,6 +61,7 @@ def test_each_declaration_is_read_once(kernel):
 @pytest.mark.parametrize("text, tag, expected", [
     pytest.param("enum { COUNT = 3 };\nstruct s { char a[COUNT]; };", "s", 3, id="an enumerator"),
     pytest.param("typedef int (*call)(int);\nstruct s { call a; };", "s", 8, id="a typedef of a pointer to a function"),
+    pytest.param("enum e { one };\ntypedef enum e (*call)(int);\nstruct s { call a; };", "s", 8, id="that returns an enum"),
     pytest.param("typedef int row[4];\nstruct s { row a; };", "s", 16, id="a typedef of an array"),
     pytest.param("typedef struct { int a; } one, *other;\nstruct s { one a; other b; };", "s", 16, id="two typedefs at once"),
     pytest.param("struct s { int a; } object, *pointer;", "s", 4, id="a record with an object"),

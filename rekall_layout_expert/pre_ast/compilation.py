@@ -308,7 +308,8 @@ class _Compiler:
                         outline = []
                 expecting_enumerator = False
             elif in_parentheses:
-                pass
+                if token == "*" and after == "(":  # enum tag (*name)(...): a declarator, and no attribute's arguments
+                    in_parentheses, pending_record = 0, None
             elif token in _RECORD_KEYWORDS:
                 pending_record = [token]
                 if not brackets:
