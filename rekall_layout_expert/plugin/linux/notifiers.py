@@ -12,7 +12,6 @@ import re
 from typing import Iterator, Tuple
 
 from rekall import obj
-from rekall.plugin import PluginError
 from rekall.plugins.linux import notifier_chains
 
 from rekall_layout_expert.plugin.linux.checks import highlight_of, names_of
@@ -74,9 +73,11 @@ def render(plugin, renderer):
     missing = [struct for struct in ("notifier_block", *dict.fromkeys(struct for _, struct in chains_of(profile)))
                if not members_of(profile, struct)]
     if missing:
-        raise PluginError(f"this profile has no struct {', '.join(missing)}: it was made by an older version of this program. "
-                          "Make it anew: rekall layout_expert")
+        plugin.session.logging.warning("Layout Expert: this profile was made by an older version of this program, without struct "
+                                       "%s: some chains are not listed. Make it anew: rekall layout_expert", ", ".join(missing))
     for name, struct in chains_of(profile):
+        if struct in missing or "notifier_block" in missing:
+            continue
         head = profile.get_constant_object(name, target=struct, vm=plugin.kernel_address_space)
         for index, block in enumerate(chain(head.head, "next", _MOST_CALLBACKS)):
             function = int(block.notifier_call)
