@@ -6,6 +6,7 @@ tested there.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 
 import linux_plugins
 import pytest
@@ -15,6 +16,7 @@ from rekall_layout_expert.plugin.linux import checks
 from rekall_layout_expert.plugin.linux.lists import xarray_entries
 from rekall_layout_expert.plugin.linux.modules import modules_of_sysfs
 from rekall_layout_expert.plugin.linux.mounts import mounts_of
+from test_linux_plugins import connection_of, connections_of
 
 KERNELS = sorted(path.name for path in linux_plugins.FIXTURES.glob("*") if path.is_dir())
 # Values that a pointer, a count or a link may be made to have.
@@ -33,9 +35,9 @@ def tampered(request, tmp_path):
 
 @pytest.fixture(params=KERNELS)
 def untouched(request, tmp_path):
-    """A runner of plugins on the image as it is."""
-    rekall, _ = linux_plugins.open_fixture(linux_plugins.FIXTURES / request.param, tmp_path)
-    return lambda name, **arguments: linux_plugins.run(rekall, name, **arguments)
+    """(runner of plugins on the image as it is, what the guest told)."""
+    rekall, truth = linux_plugins.open_fixture(linux_plugins.FIXTURES / request.param, tmp_path)
+    return lambda name, **arguments: linux_plugins.run(rekall, name, **arguments), truth
 
 
 # -- places in an image, and what is written there ---------------------------------------------------------------------
@@ -123,7 +125,8 @@ def test_two_tasks_that_share_credentials(tampered):
 
 
 def test_tasks_that_share_no_credentials(untouched):
-    rows = untouched("check_creds").rows
+    run, _ = untouched
+    rows = run("check_creds").rows
     assert rows and not marked(rows)
 
 
@@ -214,6 +217,28 @@ def test_system_call_that_leads_into_a_module(tampered):
     assert marked_rows[0]["symbol"][0].endswith("+0x10")
 
 
+def test_last_system_call_of_each_table(tampered):
+    """The tables' ends are where the kernel's code has them, whatever is in the last entries."""
+    last = []
+
+    def hook(rekall):
+        if not rekall.profile.get_constant("do_syscall_64"):
+            pytest.skip("this image was recorded before the code was read")
+        last.extend((name, count - 1) for name, count in rekall.plugins.check_syscall().Find_sys_call_tables())
+        return {rekall.profile.get_constant(name, is_address=True) + 8 * index: word(in_nothing(rekall)) for name, index in last}
+
+    rows = tampered(hook)("check_syscall").rows
+    assert [(row["table"], row["index"]) for row in marked(rows)] == last and len(rows) == sum(
+        index + 2 for _, index in last)
+
+
+@pytest.mark.parametrize("code, count", [
+    ("483dd7010000 7714", 472), ("3dd8010000 4819c0", 472), ("81fed7010000 0f8710000000", 472), ("4881ffd8010000 7305", 472),
+    ("81fed8010000 19c0", 472), ("3dd7010000 7614", 472)])
+def test_how_many_system_calls_there_are_is_in_comparisons(code, count):
+    assert checks._counts_in(b"\x90\x3d" + bytes.fromhex(code.replace(" ", "")) + b"\xc3") == {count}
+
+
 def test_module_that_is_not_in_the_list_of_modules(tampered):
     run = tampered(lambda rekall: unlinked(next(
         module for module in rekall.plugins.lsmod().get_module_list() if str(module.name) == "dummy").m("list")))
@@ -249,6 +274,32 @@ def test_task_that_has_no_number(tampered):
 
     hidden = [row for row in tampered(hide)("psxview").rows if row[3:] == [True, False]]
     assert [row[1] for row in hidden] == ["sleep"]
+
+
+def test_sockets_of_a_task_that_is_not_in_the_list_of_tasks(tampered):
+    hidden = []
+
+    def hide(rekall):
+        owner = next(task for task, _, _, _ in rekall.plugins.netstat().sockets() if task.comm == "python3")
+        if "inet_ehash_bucket" not in rekall.profile.vtypes:
+            pytest.skip("this image was recorded before the tables were read")
+        hidden.extend(row[:6] for row in linux_plugins.run(rekall, "netstat").rows if row[6:] == [int(owner.pid), "python3"])
+        return unlinked(owner.tasks)
+
+    rows = tampered(hide)("netstat").rows
+    assert hidden and sorted(row[:6] for row in rows if row[6:] == ["-", "(not listed)"]) == sorted(hidden)
+
+
+def test_connections_that_no_process_holds(untouched):
+    """While they are closed, and before they are accepted or even there: all that the kernel tells of."""
+    run, truth = untouched
+    _, told = connections_of(truth)
+    if "TIME_WAIT" not in {state for *_, state in told}:
+        pytest.skip("this image was recorded before the workload had such")
+    rows = run("netstat").rows
+    listed = Counter(connection_of(row) for row in rows[:rows.index("section")] if row[6:] == ["-", "-"])
+    assert listed == told
+    assert {"SYN_RECV", "TIME_WAIT", "FIN_WAIT2", "ESTABLISHED"} <= {state for *_, state in told}
 
 
 # -- what leads astray -------------------------------------------------------------------------------------------------

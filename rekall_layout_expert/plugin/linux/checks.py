@@ -7,8 +7,9 @@ which did not take the trouble to hide, nor what leads into the kernel's data.
 from __future__ import annotations
 
 import bisect
+import re
 import struct
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Set, Tuple
 
 from rekall import obj
 from rekall.plugins.linux import check_afinfo, check_fops, check_idt, check_syscall, check_tty
@@ -20,10 +21,21 @@ from rekall_layout_expert.plugin.linux.mounts import mounts_of
 from rekall_layout_expert.plugin.linux.paths import has_mounts
 from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
 
-# Newer kernels have about 470 calls, and tell their number nowhere.
-_MOST_CALLS = 2048
+# There are 326 calls in 4.4 and 472 in 7.2; x32 has 548, as it begins at 512.
+_FEWEST_CALLS, _MOST_CALLS = 256, 2048
+# The functions that compare a call's number with how many there are. Others, or the same by their older names, hold the
+# rest of the way to the table.
+_DISPATCHERS = {
+    "sys_call_table": ("do_syscall_64", "entry_SYSCALL_64_fastpath", "tracesys_phase2"),
+    "ia32_sys_call_table": ("do_int80_syscall_32", "do_syscall_32_irqs_on", "do_fast_syscall_32", "__do_fast_syscall_32"),
+    "x32_sys_call_table": ("do_syscall_64",),
+}
+_LONGEST_DISPATCHER = 4096
+# cmp $imm32, %reg, and what tells whether the number is how many there are (jae, jb, sbb) or the last (ja, jbe).
+_COMPARISON = re.compile(rb"(?:\x3d|\x81[\xf8-\xff])(.{4})"
+                         rb"(?:(\x73|\x72|\x0f\x83|\x0f\x82|[\x48-\x4f]?[\x19\x1b])|\x77|\x76|\x0f\x87|\x0f\x86)", re.S)
+_EXCEPTIONS, _LONGEST_EARLY_HANDLER = 32, 16
 _POINTER = 8
-_KERNEL_SPACE = 0xFF00 << 48
 _DIRECTORY = 0o040000
 _FILE_TYPE = 0o170000
 _MOST_TTYS = 1 << 16
@@ -71,23 +83,46 @@ def functions_in(operations) -> Iterator[Tuple[str, obj.Struct]]:
 def tables_of_calls(plugin):
     """(name, number of entries) of each table.
 
-    Rekall takes the number from the instructions before the call, which are in C since 4.6 ("x86/entry/64: Migrate the
-    64-bit syscall slow path to C"): a table ends where the next symbol begins, but for what follows it and is no address.
+    How many there are is in the code that compares the number of a call with it, since 4.6 in C ("x86/entry/64: Migrate the
+    64-bit syscall slow path to C"). Where that cannot be read, a table ends before the next symbol, with the last entry that
+    is a function's beginning: tables for the compiler's switches, which have no names, may lie between.
     """
     profile = plugin.profile
     addresses = sorted({address for address in profile.constants.values() if isinstance(address, int)})
-    for name in ("sys_call_table", "ia32_sys_call_table", "x32_sys_call_table"):
+
+    def following(address: int) -> int:
+        index = bisect.bisect_right(addresses, address)
+        return addresses[index] if index < len(addresses) else address
+
+    for name, dispatchers in _DISPATCHERS.items():
         start = profile.get_constant(name)
         if not start:
             continue
-        following = bisect.bisect_right(addresses, start)
-        room = addresses[following] - start if following < len(addresses) else 0
-        content = plugin.kernel_address_space.read(profile.get_constant(name, is_address=True),
-                                                   min(room // _POINTER, _MOST_CALLS) * _POINTER)
-        entries = [entry for entry, in struct.iter_unpack("<Q", content)]
-        while entries and entries[-1] < _KERNEL_SPACE:
-            entries.pop()
-        yield name, len(entries)
+        room = min((following(start) - start) // _POINTER, _MOST_CALLS)
+        counts = set()
+        for dispatcher in dispatchers:
+            code = profile.get_constant(dispatcher)
+            if code:
+                counts |= _counts_in(plugin.kernel_address_space.read(
+                    profile.get_constant(dispatcher, is_address=True), min(following(code) - code, _LONGEST_DISPATCHER)))
+        counts = {count for count in counts if _FEWEST_CALLS <= count <= room}
+        # One function may compare with the numbers of two tables, of which x32's is the longer.
+        yield name, (max if name.startswith("x32") else min)(counts) if counts else _named_entries(plugin, name, room)
+
+
+def _counts_in(code: bytes) -> Set[int]:
+    """The numbers of things that comparisons in machine code may be with."""
+    return {int.from_bytes(found[1], "little") + (not found[2]) for found in _COMPARISON.finditer(code)}
+
+
+def _named_entries(plugin, name: str, room: int) -> int:
+    """How many entries a table has up to the last one that is where a function of the kernel begins."""
+    content = plugin.kernel_address_space.read(plugin.profile.get_constant(name, is_address=True), room * _POINTER)
+    entries = [entry for entry, in struct.iter_unpack("<Q", content)]
+    while entries and not (is_text_of_kernel(plugin.session, entries[-1])
+                           and plugin.profile.get_constant_by_address(entries[-1])):
+        entries.pop()
+    return len(entries)
 
 
 @replaces(check_syscall.CheckSyscall, "collect")
@@ -117,11 +152,13 @@ def calls(plugin):
 def gates(plugin):
     """As Rekall's own, which takes a gate for the kernel's by the name of what it leads to.
 
-    A gate that is not present leads nowhere.
+    Exceptions that processors do not have keep the gates of the kernel's start.
     """
+    early = plugin.profile.get_constant("early_idt_handler_array", is_address=True)
     for index, gate in plugin.CheckIDTTables():
         address = int(gate.address)
-        is_own = is_text_of_kernel(plugin.session, address) or not (gate.present or address)
+        is_own = is_text_of_kernel(plugin.session, address) or not (gate.present or address) or bool(
+            early and index < _EXCEPTIONS and early <= address < early + _EXCEPTIONS * _LONGEST_EARLY_HANDLER)
         yield dict(index=index, address=gate.address, type=gate.gate_type, present=gate.present, dpl=gate.dpl,
                    symbol=names_of(plugin.session, address), highlight=None if is_own else "important")
 

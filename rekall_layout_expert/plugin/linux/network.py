@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import socket as c_socket
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Tuple
 
 from rekall import obj
 from rekall.plugins.linux import arp, ifconfig, netstat
 from rekall.plugins.overlays import basic
 from rekall.plugins.overlays.linux import linux
 
+from rekall_layout_expert.plugin.linux import socket_tables
 from rekall_layout_expert.plugin.linux.lists import chain, hlist_entries, list_entries
 from rekall_layout_expert.plugin.linux.pages import page_of
 from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
@@ -18,6 +19,9 @@ _INET, _INET6 = "AF_INET", "AF_INET6"
 _UNIX = ("AF_UNIX", "AF_LOCAL")
 _ADDRESS_SIZES = {c_socket.AF_INET: 4, c_socket.AF_INET6: 16}
 _SUN_PATH, _LONGEST_SUN_PATH = 2, 108
+_SYN_RECV, _TIME_WAIT, _NEW_SYN_RECV = 3, 6, 12
+_TCP = linux.linux_overlay["sock"][1]["sk_protocol"][1][1]["choices"][c_socket.IPPROTO_TCP]
+_STATES = linux.linux_overlay["sock_common"][1]["skc_state"][1][1]["choices"]
 # What is sent at once is at most so long, in packets and in bytes.
 _MOST_PACKETS, _LONGEST_PACKET, _MOST_FRAGMENTS = 1 << 16, 1 << 20, 64
 
@@ -49,12 +53,16 @@ class InetSock(linux.inet_sock):
         return port.cast("unsigned be short") if port != None else super().dst_port  # noqa: E711
 
     def _address(self, member: str, member_of_6: str) -> Optional[str]:
-        """As text; None on kernels before those."""
-        common = self.sk.m("__sk_common")
-        found = common.m(member_of_6 if common.skc_family == _INET6 else member)
-        if found == None:  # noqa: E711: Rekall's NoneObject
-            return None
-        return found.cast("Ipv6Address" if common.skc_family == _INET6 else "Ipv4Address").v()
+        return address_in(self.sk.m("__sk_common"), member, member_of_6)
+
+
+def address_in(common, member: str, member_of_6: str) -> Optional[str]:
+    """An address that a struct sock_common has, as text; None on kernels before those."""
+    is_6 = common.skc_family == _INET6
+    found = common.m(member_of_6 if is_6 else member)
+    if found == None:  # noqa: E711: Rekall's NoneObject
+        return None
+    return found.cast("Ipv6Address" if is_6 else "Ipv4Address").v()
 
 
 @replaces(netstat.Netstat, "sockets")
@@ -74,27 +82,65 @@ def sockets(plugin):
 
 @replaces(netstat.Netstat, "render")
 def render_sockets(plugin, renderer):
-    """Rekall's two tables, of all Internet and all Unix sockets.
+    """Rekall's two tables, of all Internet and all Unix sockets, also of those that no listed process holds.
 
-    Rekall passes over what is not of one of five protocols, and shows no names that are in no file system.
+    Rekall passes over what is not of one of five protocols, and shows no names that are in no file system. Of connections
+    that are being closed, or that nobody accepted yet, there is no process to tell. Who hides a process may forget its sockets.
     """
-    found = [(task, sock, inode, sock.m("__sk_common")) for task, _, sock, inode in plugin.sockets()]
+    found = [(int(task.pid), str(task.comm), int(inode.i_ino), sock.m("__sk_common"))
+             for task, _, sock, inode in plugin.sockets()]
+    known = {common.obj_offset for *_, common in found}
+    found += [("-", *_holder_of(common), common) for address, common in socket_tables.hashed_sockets(plugin.session).items()
+              if address not in known]
     renderer.table_header([("Proto", "proto", "12"), ("SAddr", "saddr", "15"), ("SPort", "sport", "8"),
                            ("DAddr", "daddr", "15"), ("DPort", "dport", "5"), ("State", "state", "15"),
                            ("Pid", "pid", "8"), ("Comm", "comm", "20")])
-    for task, sock, _, common in found:
+    for pid, name, _, common in found:
         if common.skc_family in (_INET, _INET6):
-            inet = sock.dereference_as("inet_sock")
-            renderer.table_row(inet.sk.sk_protocol, inet.src_addr, inet.src_port, inet.dst_addr, inet.dst_port,
-                               common.skc_state, task.pid, task.comm)
+            renderer.table_row(*_internet_row(common), pid, name)
     renderer.section()
     renderer.table_header([("Proto", "proto", "12"), ("RefCount", "ref", "^8"), ("Type", "type", "15"),
                            ("State", "state", "18"), ("Inode", "inode", "8"), ("Path", "path", "20")])
-    for _, sock, inode, common in found:
+    for _, _, number, common in found:
         if common.skc_family in _UNIX:
-            unix = sock.dereference_as("unix_sock")
-            renderer.table_row("UNIX", common.m("skc_refcnt").counter, sock.sk_type, common.skc_state, inode.i_ino,
+            unix = plugin.profile.unix_sock(offset=common.obj_offset, vm=common.obj_vm)
+            sock = plugin.profile.sock(offset=common.obj_offset, vm=common.obj_vm)
+            renderer.table_row("UNIX", common.m("skc_refcnt").counter, sock.sk_type, common.skc_state, number,
                                _unix_name(unix))
+
+
+def _internet_row(common):
+    """Protocol, addresses and ports, and state, of a sock_common and what it is the beginning of.
+
+    In TIME_WAIT and SYN_RECV that is no struct sock but a smaller one, of TCP. FIN_WAIT2 is like TIME_WAIT, too, where
+    nobody holds the socket any more.
+    """
+    state = int(common.skc_state)
+    if state not in (_TIME_WAIT, _NEW_SYN_RECV):
+        inet = common.obj_profile.inet_sock(offset=common.obj_offset, vm=common.obj_vm)
+        return inet.sk.sk_protocol, inet.src_addr, inet.src_port, inet.dst_addr, inet.dst_port, common.skc_state
+    if state == _TIME_WAIT:
+        waiting = common.obj_profile.inet_timewait_sock(offset=common.obj_offset, vm=common.obj_vm)
+        state = int(waiting.tw_substate)
+    else:
+        state = _SYN_RECV
+    return (_TCP, address_in(common, "skc_rcv_saddr", "skc_v6_rcv_saddr"), int(common.skc_num),
+            address_in(common, "skc_daddr", "skc_v6_daddr"), int(common.skc_dport.cast("unsigned be short")),
+            _STATES.get(state, state))
+
+
+def _holder_of(common) -> Tuple[str, int]:
+    """What is said in place of a process's name, and the socket's inode number, 0 if it has none.
+
+    It has none before it is accepted and after it was closed. If it is of an open file, there should be a process.
+    """
+    if int(common.skc_state) in (_TIME_WAIT, _NEW_SYN_RECV):
+        return "-", 0
+    holder = common.obj_profile.sock(offset=common.obj_offset, vm=common.obj_vm).sk_socket
+    if not holder:
+        return "-", 0
+    return "(not listed)" if holder.m("file") else "-", int(
+        basic.container_of(holder, "socket_alloc", "socket").vfs_inode.i_ino)
 
 
 def _unix_name(unix) -> str:
