@@ -159,8 +159,8 @@ def connections_of(truth):
         for line in truth["net"][table].splitlines()[1:]:
             cells = line.split()
             # A socket that is not of a file any more, as one that waits for its peer, or not yet, has no inode.
-            (lingering if cells[9] == "0" else told)[
-                protocol, *address_of(cells[1]), *address_of(cells[2]), STATES[int(cells[3], 16)]] += 1
+            connection = (protocol, *address_of(cells[1]), *address_of(cells[2]), STATES[int(cells[3], 16)])
+            (lingering if cells[9] == "0" else told)[connection] += 1
     return told, lingering
 
 

@@ -90,7 +90,7 @@ def render_sockets(plugin, renderer):
     found = [(int(task.pid), str(task.comm), int(inode.i_ino), sock.m("__sk_common"))
              for task, _, sock, inode in plugin.sockets()]
     known = {common.obj_offset for *_, common in found}
-    found += [("-", *_holder_of(common), common) for address, common in socket_tables.hashed_sockets(plugin.session).items()
+    found += [("-", *holder_of(common), common) for address, common in socket_tables.hashed_sockets(plugin.session).items()
               if address not in known]
     renderer.table_header([("Proto", "proto", "12"), ("SAddr", "saddr", "15"), ("SPort", "sport", "8"),
                            ("DAddr", "daddr", "15"), ("DPort", "dport", "5"), ("State", "state", "15"),
@@ -129,7 +129,7 @@ def _internet_row(common):
             _STATES.get(state, state))
 
 
-def _holder_of(common) -> Tuple[str, int]:
+def holder_of(common) -> Tuple[str, int]:
     """What is said in place of a process's name, and the socket's inode number, 0 if it has none.
 
     It has none before it is accepted and after it was closed. If it is of an open file, there should be a process.

@@ -12,6 +12,7 @@ _NANOSECONDS = 10 ** 9
 _LONGEST_COMMAND = 1 << 17
 _KERNEL_THREAD, _WORKER = 0x00200000, 0x00000020
 _LONGEST_NAME = 64
+_WORKERS = "kworker/"
 
 
 class Task(linux.task_struct):
@@ -45,21 +46,36 @@ class Task(linux.task_struct):
 
     @property
     def full_name(self) -> str:
-        """The name of a kernel thread, of which comm holds fifteen characters.
+        """The name of a kernel thread, of which comm holds fifteen characters, as /proc has it.
 
-        5.17 "kthread: dynamically allocate memory to store kthread's full name". struct kthread is private to
-        kernel/kthread.c: without it the name is comm.
+        5.17 "kthread: dynamically allocate memory to store kthread's full name"; 4.18 "workqueue: Show the latest workqueue
+        name in /proc/PID/{comm,stat,status}". struct kthread is private to kernel/kthread.c, and struct worker to
+        kernel/workqueue_internal.h: without them the name is comm.
         """
         members = members_of(self.obj_profile, "kthread")
-        if "full_name" in members and int(self.flags) & _KERNEL_THREAD and not int(self.flags) & _WORKER:
-            name = self.worker_private.dereference_as("kthread").full_name if self.m("worker_private") else None
-            if name:
-                return str(name.dereference_as("String", target_args=dict(length=_LONGEST_NAME)))
-        return str(self.comm)
+        # 5.17 "kthread: Generalize pf_io_worker so it can point to struct kthread".
+        kthread = self.multi_m("worker_private", "set_child_tid") if int(self.flags) & _KERNEL_THREAD and members else None
+        if not kthread:
+            return str(self.comm)
+        kthread, name = kthread.dereference_as("kthread"), str(self.comm)
+        is_worker = int(self.flags) & _WORKER
+        # Those that rescue a queue go by its name, and are shown by their comm, until they are kworker/R-, too.
+        if kthread.m("full_name") and (not is_worker or name.startswith(_WORKERS)):
+            name = str(kthread.full_name.dereference_as("String", target_args=dict(length=_LONGEST_NAME)))
+        return name + _work_of(kthread) if is_worker else name
 
     def get_path(self, filp):
         """The path of an open file."""
         return paths.path_of_file(self, filp) if filp else "-"
+
+
+def _work_of(kthread) -> str:
+    """Which queue a worker works for (+), or did last (-), as it stands behind its name."""
+    if "desc" not in members_of(kthread.obj_profile, "worker"):
+        return ""
+    worker = kthread.data.dereference_as("worker")
+    name = str(worker.desc.cast("String")) if worker.pool else ""
+    return name and ("+" if worker.current_work else "-") + name
 
 
 def _nanoseconds(ktime) -> int:
