@@ -70,6 +70,17 @@ def test_psaux_names_kernel_threads_in_full(guest):
                       for pid, process in processes_of(truth).items()}
 
 
+@pytest.mark.plugins("psaux")
+def test_psaux_names_workers(guest):
+    """What queue a worker works for may have changed since it was told; its own name has not."""
+    run, truth = guest
+    own_name = re.compile(r"kworker/(R-.*|[^-+]*)")
+    listed = {pid: command.strip("[]") for pid, _, _, command in run("psaux").rows if is_worker(command.strip("["))}
+    told = {int(pid): process["name"] for pid, process in truth["processes"].items() if is_worker(process["name"])}
+    both = set(listed) & set(told)
+    assert both and all(own_name.match(told[pid])[0].startswith(own_name.match(listed[pid])[0]) for pid in both)
+
+
 @pytest.mark.plugins("pstree")
 def test_pstree(guest):
     run, truth = guest

@@ -157,7 +157,7 @@ def gates(plugin):
     early = plugin.profile.get_constant("early_idt_handler_array", is_address=True)
     for index, gate in plugin.CheckIDTTables():
         address = int(gate.address)
-        is_own = is_text_of_kernel(plugin.session, address) or not (gate.present or address) or bool(
+        is_own = is_text_of_kernel(plugin.session, address) or not (int(gate.present) or address) or bool(
             early and index < _EXCEPTIONS and early <= address < early + _EXCEPTIONS * _LONGEST_EARLY_HANDLER)
         yield dict(index=index, address=gate.address, type=gate.gate_type, present=gate.present, dpl=gate.dpl,
                    symbol=names_of(plugin.session, address), highlight=None if is_own else "important")
@@ -304,6 +304,6 @@ def terminals(plugin):
                 operations = tty.ldisc.ops
                 function = operations.receive_buf
                 # Terminals begin with the kernel's own discipline, number 0; others may be of modules.
-                holder = int(operations) if operations.num else None
+                holder = int(operations) if int(operations.num) else None
                 yield dict(name=tty.name, address=function, symbol=names_of(plugin.session, int(function)),
                            highlight=highlight_of(plugin.session, int(function), holder))
