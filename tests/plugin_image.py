@@ -210,12 +210,16 @@ def write_elf(path, content, size=48 * MEGABYTE):
 
 
 def write_kcore(path, content, size=48 * MEGABYTE, physical_addresses=True):
-    """As /proc/kcore: direct mapping, the kernel's text once more, and vmalloc()ed memory, which is nowhere."""
+    """As /proc/kcore: direct mapping, the kernel's text once more, and vmalloc()ed memory, which is nowhere.
+
+    A page of the text is mapped a third time, as in 4.19.
+    """
     virtual = 0xFFFF888000000000
     nowhere = (1 << 64) - 1
     segments = (
         (virtual + 0x1000, 0x1000, 4096, MEGABYTE), (0xFFFFC90000000000, nowhere, 0, 4096),
         (virtual + 2 * MEGABYTE, 2 * MEGABYTE, 4096 + MEGABYTE, size), (LINK_TEXT, 0x2200000, 0, 4096),
+        (0xFFFFFE0000006000, 0x2201000, 4096 - MEGABYTE + 0x2201000, 4096),
     )
     with open(path, "wb") as file:
         file.write(_elf_header(len(segments)))

@@ -67,10 +67,9 @@ class KCore(elfcore.KCoreAddressSpace):
         segments = [(offset, virtual, physical, size)
                     for kind, _, offset, virtual, physical, size, *_ in self._program_headers() if kind == _PT_LOAD]
         self.as_assert(any(physical == _NOT_PHYSICAL for _, _, physical, _ in segments), "No physical addresses")
-        for offset, virtual, physical, size in segments:
-            # The text is part of the memory that is directly mapped.
-            if physical != _NOT_PHYSICAL and virtual < _START_KERNEL_MAP:
-                self.add_run(physical, offset, size)
+        # The text is part of the memory that is directly mapped, and so is the page of it that 4.19 has elsewhere, too.
+        _add_runs(self, [(physical, offset, size) for offset, virtual, physical, size in segments
+                         if physical != _NOT_PHYSICAL and virtual < _START_KERNEL_MAP])
 
     def _program_headers(self):
         # Rekall's own ELF types cut off all but 48 bits, and with 5-level page tables offsets have more.
