@@ -217,8 +217,8 @@ def check_root_of_proc(plugin):
 def check_entries_of_proc(plugin):
     """All functions that entries of /proc lead to.
 
-    3.19 "fs/proc: use a rb tree for the directory entries"; 4.18 "proc: introduce proc_create_seq{,_data}" put functions of
-    sequences into the entry; 5.6 "proc: decouple proc from VFS with "struct proc_ops"".
+    3.19 "fs/proc: use a rb tree for the directory entries"; 4.18 put functions of sequences into the entry (commit
+    fddda2b7b521); 5.6 "proc: decouple proc from VFS with "struct proc_ops"".
     """
     for entry, path in entries_of_proc(plugin):
         for operations in operations_of(entry):
@@ -273,7 +273,7 @@ def entries_of_proc(plugin) -> Iterator[Tuple[obj.Struct, str]]:
 def sequences(plugin, checks):
     """(variable, member, function) of what is behind /proc/net/tcp and its like.
 
-    4.18 "proc: introduce proc_create_net{,_data}" took them out of tcp_seq_afinfo and udp_seq_afinfo: they are in
+    4.18, with what makes an entry of a sequence, took them out of tcp_seq_afinfo and udp_seq_afinfo: they are in
     seq_operations of their own.
     """
     del checks

@@ -135,8 +135,8 @@ def _runs(inode, size: int) -> Iterator[Tuple[int, int, int]]:
 def apply(profile: obj.Profile) -> None:
     """Gives inodes their times back, as whole seconds: the plugins make a date of a number, but not of a member.
 
-    6.7 "fs: new accessor methods for atime and mtime" renamed them, 6.11 "fs: turn inode ctime fields into discrete
-    integers" and its like split them.
+    6.7 "fs: new accessor methods for atime and mtime" renamed them, 6.11 "fs: switch timespec64 fields in inode to
+    discrete integers" split them.
     """
     profile.add_overlay({"inode": [None, {time: _time_of(profile, time) for time in _TIMES}]})
 

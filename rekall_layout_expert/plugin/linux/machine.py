@@ -27,8 +27,8 @@ def hostname(plugin):
 def processors(plugin):
     """(number, struct cpuinfo_x86) of each processor that is online.
 
-    4.5 "kernel/cpu.c: export __cpu_*_mask" made cpu_online_bits __cpu_online_mask. Rekall
-    looks at eight processors, and reads without KASLR's slide.
+    4.5 made cpu_online_bits __cpu_online_mask (commit 4b804c85dc37). Rekall looks at eight processors, and reads without
+    KASLR's slide.
     """
     profile, vm = plugin.profile, plugin.kernel_address_space
     masks = [profile.get_constant(name, is_address=True) for name in ("__cpu_online_mask", "cpu_online_bits")]

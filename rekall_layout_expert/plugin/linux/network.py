@@ -29,9 +29,9 @@ _MOST_PACKETS, _LONGEST_PACKET, _MOST_FRAGMENTS = 1 << 16, 1 << 20, 64
 class InetSock(linux.inet_sock):
     """An Internet socket whose addresses are in struct sock_common.
 
-    Those of IPv4 since 2.6.38 ("net: optimize INET input path further"), ports since 3.8 ("net: move inet_dport/inet_num in
-    sock_common"), those of IPv6 since 3.13 ("ipv6: make lookups simpler and faster"). Rekall takes the address 0.0.0.0 for
-    one that is missing, and reads IPv6 from where pointers are now.
+    Those of IPv4 since 2.6.38 (commit 68835aba4d9b), ports since 3.8 (commit ce43b03e8889), those of IPv6 since 3.13 ("ipv6:
+    make lookups simpler and faster"). Rekall takes the address 0.0.0.0 for one that is missing, and reads IPv6 from where
+    pointers are now.
     """
 
     @property
@@ -219,7 +219,7 @@ def devices(plugin):
 def neighbour_tables(plugin):
     """The rows of the tables for IPv4 and IPv6.
 
-    3.19 "neigh: remove dynamic neigh table registration support" made them an array. Of how many, the kernel's headers
+    They are an array since 3.19. Of how many, the kernel's headers
     tell (2 since DECnet went in 6.1): what is no table of addresses of its family is not one of them.
     """
     tables = plugin.profile.get_constant_object("neigh_tables", target="Array", target_args=dict(

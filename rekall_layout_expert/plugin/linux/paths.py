@@ -116,7 +116,7 @@ def _name(entry) -> str:
 def apply(profile: obj.Profile) -> None:
     """Rekall's overlay expects vfsmount.mnt_devname, and warns in each run that it is missing.
 
-    It is in struct mount since 3.3 ("vfs: move mnt_devname").
+    It is in struct mount since 3.3, too.
     """
     if "mnt_devname" not in members_of(profile, "vfsmount"):
         profile.add_overlay({"vfsmount": [None, {"mnt_devname": _device_name}]})

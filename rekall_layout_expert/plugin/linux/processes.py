@@ -16,7 +16,7 @@ _LARGEST_HASH_BITS = 18
 def tasks_by_number(plugin):
     """The processes that the first namespace has numbers of: all there are, as each has one in every outer namespace.
 
-    4.15 "pid: replace pid bitmap implementation with IDR API" and "pid: remove pidhash" took pid_hash away. Threads, which
+    4.15 "pid: replace pid bitmap implementation with IDR API" and what followed it took pid_hash away. Threads, which
     have numbers as well, are no processes: listed as such they would look hidden from the list of tasks.
     """
     profile, vm = plugin.session.profile, plugin.kernel_address_space

@@ -22,10 +22,9 @@ class Task(linux.task_struct):
     def task_start_time(self):
         """When the task started.
 
-        Since 3.17 ("sched: Make task->start_time nanoseconds based") it is kept in nanoseconds since
-        boot, where Rekall subtracts the time of boot instead of adding it. The clock that also counts
-        while suspended is real_start_time, and start_boottime since 5.5 ("sched/cputime: Rename
-        real_start_time to start_boottime").
+        Since 3.17 it is kept in nanoseconds since boot, where Rekall subtracts the time of boot instead of adding it. The
+        clock that also counts while suspended is real_start_time, and start_boottime since 5.5 ("time: Rename
+        tsk->real_start_time to ->start_boottime").
         """
         since_boot = self.multi_m("start_boottime", "real_start_time", "start_time")
         if not self.obj_profile.get_constant("tk_core") or isinstance(since_boot, obj.Struct):
