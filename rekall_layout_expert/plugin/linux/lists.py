@@ -9,6 +9,7 @@ import struct
 from typing import Iterator, Tuple
 
 from rekall import obj
+from rekall.plugin import PluginError
 from rekall.plugins.overlays.basic import container_of
 
 from rekall_layout_expert.plugin.linux.replacing import members_of
@@ -71,15 +72,18 @@ def xarray_entries(root, most: int = MOST) -> Iterator[Tuple[int, int, int]]:
 
     An entry is a pointer's value. Values that are no pointers (of a page cache: what was evicted) are passed over.
     4.20 "xarray: Define struct xa_node" changed the low bits that tell nodes from entries. Kernels whose nodes have no shift,
-    as 4.4, keep a node's height in its path, and mark no pointer to a node but the root's.
+    as 4.4, keep a node's height in its path (before, as 3.13, by itself), and mark no pointer to a node but the root's.
     Sources: include/linux/xarray.h, include/linux/radix-tree.h.
     """
     profile, vm = root.obj_profile, root.obj_vm
     internal, value = (2, 1) if "xa_node" in profile.vtypes else (1, 2)
     node_type = "xa_node" if internal == 2 else "radix_tree_node"
     members = members_of(profile, node_type)
+    if "slots" not in members:
+        raise PluginError(f"this profile has no struct {node_type}: old kernels, as 3.13, have it in lib/radix-tree.c alone")
     slots_at, count = members["slots"][0], members["slots"][1][1]["count"]
     has_shifts = "shift" in members
+    height_at = (members.get("path") or members.get("height") or [None])[0]
     head = root.multi_m("xa_head", "rnode")
     if head == None:  # noqa: E711: Rekall's NoneObject
         return
@@ -98,7 +102,7 @@ def xarray_entries(root, most: int = MOST) -> Iterator[Tuple[int, int, int]]:
         if has_shifts:
             shift = vm.read(node + members["shift"][0], 1)[0]
         else:
-            height, = struct.unpack("<I", vm.read(node + members["path"][0], 4))
+            height, = struct.unpack("<I", vm.read(node + height_at, 4))
             shift = ((height & _HEIGHT_MASK) - 1) * (count.bit_length() - 1)
         if not 0 <= shift <= 60:
             continue
