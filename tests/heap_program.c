@@ -13,7 +13,7 @@
 #define THREADS 3
 #define BLOCKS 40
 #define MANY 700                                                /* of 120,000 bytes: more than one heap of 64 MB */
-static const size_t SIZES[] = {1, 24, 25, 40, 100, 128, 129, 500, 1032, 1033, 1500, 5000, 70000};
+static const size_t SIZES[] = {1, 24, 25, 40, 100, 128, 129, 500, 1032, 1033, 1500, 5000, 20000};
 #define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
 
 struct worked { void *kept[SIZE_COUNT][BLOCKS], *freed[SIZE_COUNT][BLOCKS], *other; };

@@ -25,7 +25,8 @@ from rekall_layout_expert.glibc.layouts import NEWEST, layouts_of
 from rekall_layout_expert.glibc.version import version_of
 
 PROGRAM = Path(__file__).with_name("heap_program.c")
-SUITES = [pytest.param(suite, marks=pytest.mark.network) for suite in ("bullseye", "bookworm", "trixie", "sid")]
+SUITES = [pytest.param(suite, marks=[pytest.mark.network, pytest.mark.slow, pytest.mark.ci])
+          for suite in ("bullseye", "bookworm", "trixie", "sid")]
 RENAMED = {"mchunk_size": "size", "mchunk_prev_size": "prev_size", "tcache_small_bins": "tcache_bins"}
 STRUCTS = set(layouts_of(NEWEST).vtypes)
 HEADER, PAGE = 16, 4096
@@ -204,8 +205,7 @@ def test_process_without_glibc():
 # -- against the library itself ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.network
-@pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie", "sid"])
+@pytest.mark.parametrize("suite", SUITES)
 def test_layouts_and_places_are_those_of_the_debug_information(suite, tmp_path):
     folder = library_of(suite)
     with open(folder / "libc.so.6", "rb") as file:

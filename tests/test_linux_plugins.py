@@ -341,6 +341,22 @@ def test_zsh(guest):
     assert times == sorted(times) and times[-1] - times[0] < 600
 
 
+def test_what_zsh_keeps_of_a_command_is_what_was_typed():
+    from rekall_layout_expert.plugin.linux.zsh import typed
+
+    assert typed(b"echo plain") == "echo plain"
+    # Of the two bytes of an E with an accent the second has a meaning in zsh, as has the byte that says so.
+    assert typed(b"echo \xc3\x83\xa9") == "echo \u00c9" and typed(b"\xc3\x83\xa3") == "\u00c3"
+
+
+def test_keepassx_says_that_there_is_none(tmp_path):
+    from rekall.plugin import PluginError
+
+    rekall, _ = linux_plugins.open_fixture(linux_plugins.FIXTURES / "6.1", tmp_path)
+    with pytest.raises(PluginError, match="no process is KeePassX 0.4"):
+        linux_plugins.run(rekall, "keepassx")
+
+
 @pytest.mark.plugins("heapinfo", "heapdump")
 def test_heap_of_the_first_process(guest):
     """A shell that waits: its heap is what the kernel says, and has what its script exported."""

@@ -418,6 +418,8 @@ def _collect_mapped(read: Read, heap: Heap, areas: Iterable[Area], brk: Tuple[in
     heaps = [segment for arena in heap.arenas for segment in arena.segments]
     total = 0
     for area in areas:
+        if (len(heap.mapped), total) == (expected, expected_size):
+            return
         if area.path or not area.writable or area.start < brk[1] and area.end > brk[0]:
             continue
         page = area.start

@@ -80,11 +80,13 @@ class Chunks:
 def init_for_task(plugin, task) -> bool:
     """Finds the heap of a process; False, and one line, if it has none that is glibc's."""
     plugin._reset()
-    plugin.glibc_heap = None
+    plugin.glibc_heap, plugin.task = None, task
     if not task.mm:
+        if plugin.filtering_requested:
+            _tell(plugin, "it is a thread of the kernel, which has none")
         return False
     # Rekall's own makes this process the session's, and all that runs afterwards in the session reads its memory.
-    plugin.task, plugin.process_as = task, task.get_process_address_space()
+    plugin.process_as = task.get_process_address_space()
     areas = [glibc.Area(int(area.vm_start), int(area.vm_end), str(task.get_path(area.vm_file)) if area.vm_file else "",
                         bool(int(area.vm_flags) & _WRITABLE)) for area in areas_of(task)]
     try:

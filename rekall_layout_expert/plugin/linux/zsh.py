@@ -80,11 +80,14 @@ def _block(plugin, address: int) -> Optional[int]:
 
 
 def _text(plugin, address: int) -> str:
-    """A command as it was typed."""
-    data = bytes(made_chunk(plugin, _block(plugin, address)).to_string()).split(b"\0")[0]
+    return typed(bytes(made_chunk(plugin, _block(plugin, address)).to_string()).split(b"\0")[0])
+
+
+def typed(kept: bytes) -> str:
+    """A command as it was typed, of how zsh keeps it."""
     plain = bytearray()
     changes = 0
-    for byte in data:
+    for byte in kept:
         if byte == _META and not changes:
             changes = _CHANGED
         else:
