@@ -39,11 +39,13 @@ class Guest:
     """One run of a guest: a context manager that boots it and ends it."""
 
     def __init__(self, series: str, flavour: str = "cloud-amd64", memory_mb: int = 512, cpu: str = "qemu64",
-                 kaslr: bool = True, with_environment: bool = True, forward: Optional[int] = None) -> None:
+                 kaslr: bool = True, with_environment: bool = True, forward: Optional[int] = None,
+                 arguments: str = "") -> None:
         """``series`` is a kernel series as in tests/kernels.py ("6.1"); raises kernels.Unavailable if it cannot be had.
 
         ``cpu`` is QEMU's: qemu64 has 4 levels of page tables, max has 5. Without the environment the guest is bare Debian.
-        ``forward`` is a port of the host's loopback interface, which the guest reaches as port 80 of FORWARDED.
+        ``forward`` is a port of the host's loopback interface, which the guest reaches as port 80 of FORWARDED. ``arguments``
+        are the kernel's, besides.
         """
         self.system = image.system(kernels.kernel(series, flavour))
         self.disks = [self.system.disk] + ([image.environment()] if with_environment else [])
@@ -51,6 +53,7 @@ class Guest:
         self.cpu = cpu
         self.kaslr = kaslr
         self.forward = forward
+        self.arguments = arguments
 
     def __enter__(self) -> Guest:
         self._folder = Path(tempfile.mkdtemp(prefix="guest-"))
@@ -58,7 +61,7 @@ class Guest:
         command = ["qemu-system-x86_64", "-machine", "pc", "-accel", "tcg", "-cpu", self.cpu, "-m", str(self.memory_mb),
                    "-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{self._console}",
                    "-kernel", str(self.system.kernel.vmlinuz), "-initrd", str(self.system.initramfs),
-                   "-append", "console=ttyS0 panic=-1" + ("" if self.kaslr else " nokaslr"),
+                   "-append", "console=ttyS0 panic=-1" + ("" if self.kaslr else " nokaslr") + f" {self.arguments}",
                    "-qmp", f"unix:{self._folder}/qmp,server=on,wait=off",
                    "-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off",
                    "-chardev", f"socket,id=rekall,path={self._folder}/rekall,server=on,wait=off",
