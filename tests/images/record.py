@@ -118,7 +118,8 @@ def record(folder: Path, pre_ast: str, target: Path, home: Path) -> None:
     # As the tests have it: a session that is given its profile.
     rekall = linux_plugins.session_on(dump, home)
     linux_plugins.give_profile(rekall, data, **fixture)
-    names: Set[str] = set()
+    # What was compiled to find the kernel; a plugin that adds types makes the profile forget that.
+    names: Set[str] = set(rekall.profile.types)
     rekall.profile.vtypes = Asked(rekall.profile.vtypes, names)
     run_tests(rekall, truth)
     standard.FDAddressSpace.read = plain_read
