@@ -341,6 +341,12 @@ def test_zsh(guest):
     assert times == sorted(times) and times[-1] - times[0] < 600
 
 
+def test_times_of_zsh_are_written(tmp_path):
+    rekall, _ = linux_plugins.open_fixture(linux_plugins.FIXTURES / "6.1", tmp_path)
+    rows = [row for row in rekall.plugins.zsh().collect() if "command" in row]
+    assert all(re.match(r"20\d\d-\d\d-", str(row[column])) for row in rows for column in ("started", "ended"))
+
+
 def test_what_zsh_keeps_of_a_command_is_what_was_typed():
     from rekall_layout_expert.plugin.linux.zsh import typed
 

@@ -31,8 +31,9 @@ def commands(plugin):
             continue
         yield dict(divider=f"Task: {task.name} ({task.pid})")
         for entry in sorted(_history(plugin, types), key=lambda entry: int(entry.histnum)):
-            yield dict(task=task, counter=entry.histnum, started=plugin.profile.UnixTimeStamp(value=entry.stim),
-                       ended=plugin.profile.UnixTimeStamp(value=entry.ftim) if int(entry.ftim) else None,
+            started, ended = int(entry.stim), int(entry.ftim)
+            yield dict(task=task, counter=entry.histnum, started=plugin.profile.UnixTimeStamp(value=started),
+                       ended=plugin.profile.UnixTimeStamp(value=ended) if ended else None,
                        command=_text(plugin, int(entry.node.nam)))
 
 
