@@ -39,6 +39,9 @@ _POINTER = 8
 _DIRECTORY = 0o040000
 _FILE_TYPE = 0o170000
 _MOST_TTYS = 1 << 16
+# What entries of /proc have whose functions are in themselves, since 5.6 and before.
+_SINGLE = ("proc_single_ops", "proc_net_single_ops", "proc_single_fops", "proc_net_single_fops")
+_SEQUENCE = ("proc_seq_ops", "proc_net_seq_ops", "proc_seq_fops", "proc_net_seq_fops")
 _SEQUENCES = ("tcp4_seq_ops", "tcp6_seq_ops", "udp_seq_ops", "udp6_seq_ops", "raw_seq_ops", "raw6_seq_ops", "unix_seq_ops",
               "packet_seq_ops")
 
@@ -224,7 +227,7 @@ def check_entries_of_proc(plugin):
         for operations in operations_of(entry):
             for member, function in functions_in(operations):
                 yield entry, path, member, function
-        if _is_one_of(entry, ("proc_single_ops", "proc_net_single_ops")) and entry.single_show:
+        if _is_one_of(entry, _SINGLE) and entry.single_show:
             yield entry, path, "single_show", entry.single_show.dereference_as(target="Function")
 
 
@@ -235,7 +238,7 @@ def operations_of(entry) -> List[obj.Pointer]:
         found.append(entry.multi_m("proc_dir_ops", "proc_fops"))
     else:
         found.append(entry.multi_m("proc_ops", "proc_fops"))
-        if _is_one_of(entry, ("proc_seq_ops", "proc_net_seq_ops", "proc_seq_fops", "proc_net_seq_fops")):
+        if _is_one_of(entry, _SEQUENCE):
             found.append(entry.m("seq_ops"))
     return [pointer for pointer in found if pointer]
 
