@@ -6,7 +6,6 @@ from rekall.plugin import PluginError
 from rekall.plugins.common import address_resolver as common
 from rekall.plugins.common.efilter_plugins import search
 from rekall.plugins.linux import address_resolver
-from rekall_lib import utils
 
 from rekall_layout_expert.plugin.linux.memory_maps import areas_of
 from rekall_layout_expert.plugin.linux.modules import modules_of_sysfs, regions_of
@@ -63,7 +62,7 @@ def look_up(plugin):
     if not address:
         raise PluginError(f"this kernel has no symbol {name}")
     if not arguments.target:
-        yield dict(field=utils.FormattedAddress(plugin.session.address_resolver, address))
+        yield dict(field=" ".join([f"{address:#x}"] + plugin.session.address_resolver.format_address(address)))
         return
     target_args = arguments.target_args
     found = profile.Object(arguments.target, offset=address, vm=plugin.session.kernel_address_space,
