@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import plugin_image
 import pytest
@@ -17,7 +18,7 @@ from rekall.plugins.addrspaces import elfcore, standard
 
 import rekall_layout_expert
 from rekall_layout_expert import supply
-from rekall_layout_expert.plugin import address_spaces, analysis, detection, five_levels, profile_maker
+from rekall_layout_expert.plugin import address_spaces, analysis, detection, five_levels, profile_maker, subject
 from rekall_layout_expert.plugin.options import Named
 from rekall_layout_expert.supply.matching import Level, Match
 
@@ -636,3 +637,13 @@ def test_progress_shows_no_control_character_of_what_it_names():
 
     profile_maker.Stages(Session()).report("FETCHING http://evil/\x1b[2J\nsecond line")
     assert Session.shown == ["Layout Expert: FETCHING http://evil/\N{REPLACEMENT CHARACTER}[2J second line"]
+
+
+def test_a_profile_that_holds_other_structs_has_another_name(monkeypatch):
+    """One that was kept before plugins wanted more is not used."""
+    of = SimpleNamespace(kernel=SimpleNamespace(banner="Linux version 6.1", release="6.1"), _build="",
+                         config=SimpleNamespace(digest="0", architecture="x86_64"))
+    before = subject.Subject.profile_name(of)
+    assert subject.Subject.profile_name(of) == before
+    monkeypatch.setattr(subject.pkgutil, "get_data", lambda *_: b"{}")
+    assert subject.Subject.profile_name(of) != before

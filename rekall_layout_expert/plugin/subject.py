@@ -5,6 +5,7 @@ Of a running kernel the host tells all of it; of an image, the files that the us
 from __future__ import annotations
 
 import hashlib
+import pkgutil
 import re
 from functools import cached_property
 from typing import Callable, List, Optional, Tuple
@@ -58,12 +59,13 @@ class Subject:
         return self._read_symbols()
 
     def profile_name(self) -> str:
-        """The name of this kernel's profile in Rekall's repositories, as made by this version of ours.
+        """The name of this kernel's profile in Rekall's repositories, as made by this version of ours for its plugins.
 
-        Two builds of one release have different names, and the same kernel has the same one at
-        every start, whatever KASLR does.
+        Two builds of one release have different names, as have profiles that hold other structs, and the same kernel has
+        the same one at every start, whatever KASLR does.
         """
-        parts = (VERSION, self.kernel.banner or "", self._build, self.config.digest)
+        wanted = pkgutil.get_data("rekall_layout_expert.profile", "used_members.json").decode("ascii")
+        parts = (VERSION, wanted, self.kernel.banner or "", self._build, self.config.digest)
         key = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:24]
         # The release comes from evidence, and becomes part of a path.
         release = re.sub(r"[^\w.+~-]", "_", self.kernel.release, flags=re.ASCII)

@@ -24,7 +24,8 @@ def hashed_sockets(session) -> Dict[int, obj.Struct]:
     """{address: struct sock_common} of what the tables for TCP, UDP, raw and Unix sockets hold, in all namespaces."""
     profile, vm = session.profile, session.kernel_address_space
     found: Dict[int, obj.Struct] = {}
-    if "skc_node" not in members_of(profile, "sock_common"):
+    if "skc_node" not in members_of(profile, "sock_common") or "inet_ehash_bucket" not in profile.vtypes:
+        session.logging.warning("this profile has no struct inet_ehash_bucket: sockets that no process holds are not listed")
         return found
     link = profile.get_obj_offset("sock_common", "skc_node")
     for start, rows, size in _tables(session):
