@@ -15,6 +15,7 @@ from collections import Counter
 
 import linux_plugins
 import pytest
+from rekall.plugin import PluginError
 
 PATHS = ("/root/cached", "/run/plain/cached", "/etc/passwd")
 KERNELS = sorted(path.name for path in linux_plugins.FIXTURES.glob("*") if path.is_dir())
@@ -503,3 +504,19 @@ def test_banner_and_hostname(guest):
     run, truth = guest
     assert [row["banner"].strip("\n\0") for row in run("banner").rows] == [truth["banner"]]
     assert run("hostname").rows[0][0] == truth["hostname"]
+
+
+@pytest.mark.parametrize("name, struct", [("dmesg", "printk_ringbuffer"), ("lsmod_sections", "module_sect_attrs"),
+                                          ("check_proc_fops", "proc_dir_entry"), ("mount", "mount")])
+def test_without_the_kernels_private_types_a_plugin_says_so(name, struct, tmp_path, monkeypatch):
+    """As where there is nothing but a headers package, and no BTF."""
+    give_profile = linux_plugins.give_profile
+
+    def give_less(rekall, data, **fixture):
+        del data["$STRUCTS"][struct]
+        give_profile(rekall, data, **fixture)
+
+    monkeypatch.setattr(linux_plugins, "give_profile", give_less)
+    rekall, _ = linux_plugins.open_fixture(linux_plugins.FIXTURES / "6.1", tmp_path)
+    with pytest.raises(PluginError, match=f"no struct {struct}: .*Use a Pre-AST from full source"):
+        linux_plugins.run(rekall, name)

@@ -19,7 +19,7 @@ from rekall_layout_expert.plugin.linux.lists import MOST, is_readable, list_entr
 from rekall_layout_expert.plugin.linux.files import children_of
 from rekall_layout_expert.plugin.linux.mounts import mounts_of
 from rekall_layout_expert.plugin.linux.paths import has_mounts
-from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
+from rekall_layout_expert.plugin.linux.replacing import members_of, need, replaces
 
 # There are 326 calls in 4.4 and 472 in 7.2; x32 has 548, as it begins at 512.
 _FEWEST_CALLS, _MOST_CALLS = 256, 2048
@@ -216,13 +216,15 @@ def check_root_of_proc(plugin):
             return
 
 
-@replaces(check_fops.CheckProcFops, "check_fops", lambda profile: "subdir_node" in members_of(profile, "proc_dir_entry"))
+@replaces(check_fops.CheckProcFops, "check_fops", lambda profile: "subdir_node" in members_of(profile, "proc_dir_entry")
+          or not members_of(profile, "proc_dir_entry"))
 def check_entries_of_proc(plugin):
     """All functions that entries of /proc lead to.
 
     3.19 "fs/proc: use a rb tree for the directory entries"; 4.18 put functions of sequences into the entry (commit
     fddda2b7b521); 5.6 "proc: decouple proc from VFS with "struct proc_ops"".
     """
+    need(plugin.session.profile, "proc_dir_entry", "fs/proc/internal.h")
     for entry, path in entries_of_proc(plugin):
         for operations in operations_of(entry):
             for member, function in functions_in(operations):

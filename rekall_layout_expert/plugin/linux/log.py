@@ -12,7 +12,7 @@ import struct
 from rekall.plugin import PluginError
 from rekall.plugins.linux import dmesg
 
-from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
+from rekall_layout_expert.plugin.linux.replacing import members_of, need, replaces
 
 _STATE_SHIFT = 62
 _ID_MASK = (1 << _STATE_SHIFT) - 1
@@ -31,19 +31,12 @@ def _has_records(profile) -> bool:
     return bool(profile.get_constant("log_first_idx")) and not members_of(profile, "log")
 
 
-def _need(profile, *names: str) -> None:
-    """Raises what says that the profile lacks a struct of the log's."""
-    for name in names:
-        if not members_of(profile, name):
-            raise PluginError(f"this profile has no struct {name}: it is private to the kernel's kernel/printk/, which headers "
-                              "packages lack. Use a Pre-AST from full source, or a kernel that carries BTF")
-
-
 @replaces(dmesg.LinuxDmesg, "collect", _has_rings)
 def records(plugin):
     """The records of the log, from the oldest on."""
     profile, vm = plugin.profile, plugin.kernel_address_space
-    _need(profile, "printk_ringbuffer", "prb_desc", "printk_info")
+    for name in ("printk_ringbuffer", "prb_desc", "printk_info"):
+        need(profile, name, "kernel/printk/")
     rings = profile.get_constant_object("prb", target="Pointer", vm=vm,
                                         target_args=dict(target="printk_ringbuffer")).deref()
     ring, text = rings.desc_ring, rings.text_data_ring
@@ -85,7 +78,7 @@ def records_in_one_buffer(plugin):
     Rekall begins at the start of the buffer, where the oldest one is only until it is full for the first time.
     """
     profile, vm = plugin.profile, plugin.kernel_address_space
-    _need(profile, "printk_log")
+    need(profile, "printk_log", "kernel/printk/")
     size = profile.get_obj_size("printk_log")
     buffer, length, place, first, end = (
         int(profile.get_constant_object(name, target=target, vm=vm)) for name, target in (

@@ -7,7 +7,7 @@ from rekall import obj
 from rekall.plugins.linux import check_modules, lsmod
 
 from rekall_layout_expert.plugin.linux.lists import list_entries
-from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
+from rekall_layout_expert.plugin.linux.replacing import members_of, need, replaces
 
 # A region of a module is not larger than the space that there is for modules (MODULES_LEN).
 _LARGEST = 3 << 29
@@ -60,6 +60,11 @@ def sections(plugin):
             if not attribute:
                 break
             yield module.name, attribute.attr.name.dereference_as("UnicodeString"), attribute.m("private")
+
+
+@replaces(lsmod.LsmodSections, "collect", lambda profile: not members_of(profile, "module_sect_attrs"))
+def no_sections(plugin):
+    need(plugin.session.profile, "module_sect_attrs", "kernel/module/ or kernel/module.c")
 
 
 @replaces(check_modules.CheckModules, "collect", lambda profile: "mod" in members_of(profile, "module_kobject"))

@@ -9,6 +9,7 @@ import functools
 from typing import Any, Callable, Dict
 
 from rekall import obj
+from rekall.plugin import PluginError
 
 _MARK = "layout_expert"
 
@@ -39,3 +40,10 @@ def members_of(profile: obj.Profile, struct: str) -> Dict[str, Any]:
     """The members that the kernel's own struct has, by name; none if the profile lacks the struct."""
     # Not get_obj_offset(), which compiles the type, and warns of what an overlay expects and the kernel has not.
     return profile.vtypes.get(struct, (0, {}))[1]
+
+
+def need(profile: obj.Profile, struct: str, place: str) -> None:
+    """Raises a PluginError if the profile lacks a struct that is private to a place in the kernel's source."""
+    if not members_of(profile, struct):
+        raise PluginError(f"this profile has no struct {struct}: it is private to the kernel's {place}, which headers packages "
+                          "lack. Use a Pre-AST from full source, or a kernel that carries BTF")
