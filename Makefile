@@ -12,7 +12,7 @@ PIP_INSTALL := PIP_CONSTRAINT=requirements-build.txt PIP_BUILD_CONSTRAINT=requir
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --use-deprecated=legacy-resolver
 SOURCES := setup.py pyproject.toml $(shell find rekall_layout_expert -name '*.py' -o -name '*.json' -o -name '*.[ch]' -o -name '*.txt')
 
-.PHONY: demo test test-matrix test-exactness bench clean
+.PHONY: demo test test-matrix test-exactness test-plugins bench clean
 
 # A home of its own: Rekall keeps profiles and sessions in $HOME, and the demo is to build its profile every time.
 demo: $(VENV)/installed
@@ -29,6 +29,11 @@ test-matrix: $(VENV)/installed-for-tests
 test-exactness: $(VENV)/installed-for-tests
 	$(VENV)/bin/python -m pytest -m slow tests/test_custom_configs_against_gcc.py; \
 	$(VENV)/bin/python tests/exactness.py
+
+# Rekall's plugins on running kernels and on dumps of them, and then the table of docs/plugins.md.
+test-plugins: $(VENV)/installed-for-tests
+	$(VENV)/bin/python -m pytest -m slow tests/guest/test_linux_plugins_in_guest.py; \
+	$(VENV)/bin/python tests/plugin_table.py
 
 bench: $(VENV)/installed-for-tests
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt || true

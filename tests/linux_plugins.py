@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -77,17 +78,22 @@ class Rows:
         self.text += str(text)
 
     def format(self, text, *arguments):
-        self.text += text.format(*arguments)
+        # Rekall's own forms, as [addrpad], are of its tables.
+        self.text += re.sub(r"(\{\d*):[^{}]*\}", r"\1}", text).format(*arguments)
+
+    def RenderProgress(self, *_, **__):
+        pass
 
     def table_row(self, *cells, **__):
         self.rows.append(plain(cells))
 
     @contextmanager
     def open(self, directory=None, filename=None, mode="rb"):
-        stream = io.BytesIO()
+        stream = io.StringIO() if "t" in mode else io.BytesIO()
         stream.name = filename
         yield stream
-        self.files[filename] = stream.getvalue()
+        content = stream.getvalue()
+        self.files[filename] = content.encode() if "t" in mode else content
 
 
 def run(rekall, name: str, **arguments) -> Rows:

@@ -63,6 +63,14 @@ def test_pslist(guest):
                       for pid, process in processes_of(truth).items()}
 
 
+@pytest.mark.plugins("pslist")
+def test_starts_of_processes(guest):
+    run, truth = guest
+    listed = {row["proc"]["pid"]: row["start_time"] for row in run("pslist").rows}
+    # Ticks, and when the guest was booted, are rounded, and its clock is set while it starts.
+    assert all(abs(listed[pid] - process["start"]) <= 2 for pid, process in processes_of(truth).items())
+
+
 @pytest.mark.plugins("psaux")
 def test_psaux_names_kernel_threads_in_full(guest):
     run, truth = guest
@@ -119,14 +127,80 @@ def map_of(line):
     return start, end, found[2], offset, major, minor, int(found[6]), found[7]
 
 
+def pages_of(truth):
+    """{address: (physical address, digest)} of what the sleeping process has mapped and may read."""
+    return {int(address): tuple(page) for address, page in truth["sleeping"]["memory"].items()}
+
+
+def pages_in(rows, start, length, physical):
+    """{address: physical address} of each page in rows of runs."""
+    return {row[start] + at: row[physical] + at for row in rows for at in range(0, row[length], 4096)}
+
+
 @pytest.mark.plugins("vadmap")
 def test_vadmap(guest):
     run, truth = guest
-    pid = next(pid for pid, process in processes_of(truth).items() if process["name"] == "sleep")
-    rows = [row for row in run("vadmap", pids=[pid]).rows if row.get("VAddr")]
+    pid = truth["sleeping"]["pid"]
     mapped = [map_of(line)[:2] for line in truth["processes"][str(pid)]["maps"].splitlines()]
-    assert rows and all(any(start <= row["VAddr"] < end for start, end in mapped) for row in rows)
-    assert any(row["type"] == "Valid" for row in rows)
+    rows = [row for row in run("vadmap", pids=[pid], verbosity=5).rows if "VAddr" in row]
+    valid = pages_in([row for row in rows if row["type"] == "Valid"], "VAddr", "length", "PAddr")
+    told = {address: physical for address, (physical, _) in pages_of(truth).items()}
+    assert len(told) > 100 and {address: valid.get(address) for address in told} == told
+    assert all(any(start <= address < end for start, end in mapped) for address in valid)
+    assert sum(row["length"] for row in rows) == sum(end - start for start, end in mapped if end < 1 << 47)
+
+
+@pytest.mark.plugins("memmap")
+def test_memmap(guest):
+    run, truth = guest
+    rows = [row for row in run("memmap", pids=[truth["sleeping"]["pid"]]).rows if row != "section"]
+    listed = pages_in(rows, 0, 2, 1)
+    told = {address: physical for address, (physical, _) in pages_of(truth).items()}
+    assert {address: listed.get(address) for address in told} == told
+
+
+@pytest.mark.plugins("vtop", "inspect_vaddr")
+def test_where_the_kernels_text_is(guest):
+    """/proc/iomem tells where "Kernel code" is in physical memory, /proc/kallsyms where it is mapped."""
+    run, truth = guest
+    place, = re.findall(r"^ *(\w+)-\w+ : Kernel code", truth["iomem"], re.M)
+    text = truth["symbols"]["_text"]
+    assert re.search(r"Physical Address (0x)?0*%x\b" % int(place, 16), run("vtop", virtual_address=text).text)
+    assert run("dump", offset=text, rows=1).rows
+    steps = run("inspect_vaddr", address=text).rows
+    assert (steps[0]["Offset"] & (1 << 48) - 1, steps[0]["Base AS Offset"]) == (text & (1 << 48) - 1, int(place, 16))
+
+
+@pytest.mark.plugins("pas2vas")
+def test_pas2vas_names_who_has_mapped_a_page(guest):
+    run, truth = guest
+    pid = truth["sleeping"]["pid"]
+    mapped = [physical for physical, _ in pages_of(truth).values()]
+    # Neither the kernel's page of zeros, nor what else is mapped twice, nor a page of a file that others have mapped.
+    own = [map_of(line)[:2] for line in truth["processes"][str(pid)]["maps"].splitlines() if "rw-p" in line]
+    told = {physical: address for address, (physical, digest) in pages_of(truth).items()
+            if mapped.count(physical) == 1 and digest != hashlib.sha256(bytes(4096)).hexdigest()
+            and any(start <= address < end for start, end in own)}
+    # The kernel maps all of memory.
+    rows = [row for row in run("pas2vas", offsets=list(told), pids=[pid]).rows if row[3] != "Kernel"]
+    assert len(told) > 5 and sorted(rows) == sorted([physical, address, pid, "sleep"] for physical, address in told.items())
+
+
+@pytest.mark.plugins("sigscan")
+def test_sigscan_finds_the_first_file_of_elf(guest):
+    run, truth = guest
+    pid = truth["sleeping"]["pid"]
+    mapped = [map_of(line) for line in truth["processes"][str(pid)]["maps"].splitlines()]
+    told = {area[0] for area in mapped if not area[3] and re.search(r"/sleep|\.so|vdso", area[7])}
+    # It stops where all parts of a signature were found.
+    assert len(told) >= 3 and [row[0] for row in run("sigscan", signature=["7f454c4602"], pids=[pid]).rows] == [min(told)]
+
+
+@pytest.mark.runs("dis")
+def test_dis_names_the_function(guest):
+    run, _ = guest
+    rows = run("dis", offset="linux!vfs_read", length=16).rows
+    assert "linux!vfs_read" in rows[0][0] and len(rows) > 10
 
 
 @pytest.mark.plugins("lsof")
@@ -201,7 +275,7 @@ def test_ifconfig(guest):
     run, truth = guest
     listed = {(row["interface"], row["ipv4"], row["MAC"].lower()) for row in run("ifconfig").rows}
     # An address has a label of its own, as dummy7:other, or the interface's name.
-    told = {(label, address, truth["interfaces"][name]["mac"] or "00:00:00:00:00:00") for name, address, label in re.findall(
+    told = {(label, address, truth["interfaces"][name]["mac"]) for name, address, label in re.findall(
         r"^\d+: (\S+) +inet ([\d.]+)\S* .*?(\S+)\\", truth["addresses"], re.M)}
     assert len(told) >= 2 and told <= listed
     # Another network namespace has devices of its own, down and without an address.

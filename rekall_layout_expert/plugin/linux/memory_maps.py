@@ -6,9 +6,11 @@ vm_area_struct.vm_next away: areas are the leaves of a B-tree in mm_struct.mm_mt
 from __future__ import annotations
 
 import struct
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from rekall import obj
+from rekall.plugins import core
+from rekall.plugins.common import pas2kas as any_pas2kas
 from rekall.plugins.linux import pas2kas, proc_maps
 from rekall.plugins.overlays.linux import linux
 
@@ -21,6 +23,10 @@ _LEAF, _RANGE, _ALLOCATION_RANGE = 1, 2, 3
 _LAST = (1 << 64) - 1
 # No kernel's trees are deeper (MAPLE_HEIGHT_MAX).
 _DEEPEST = 31
+_PAGE = 4096
+_AT_ONCE = 1 << 20
+# From this verbosity on Rekall joins only pages that are next to each other in physical memory, too.
+_VERBOSE = 5
 
 
 class Permissions(linux.PermissionFlags):
@@ -131,10 +137,68 @@ def collect_maps(plugin):
             yield row
 
 
+@replaces(proc_maps.LinuxVADMap, "collect")
+def collect_pages(plugin):
+    """Runs of pages that are mapped, or not, alike.
+
+    Rekall's own gives each run the address of the one behind it, and counts a first page that there is not.
+    """
+    exact = plugin.plugin_args.verbosity >= _VERBOSE
+    for task in plugin.filter_processes():
+        if not task.mm:
+            continue
+        yield dict(_EPROCESS=task, Divider=f"Pid: {task.pid} {task.name}\n")
+        with plugin.session.plugins.cc() as context:
+            context.SwitchProcessContext(task)
+            for start, length, physical, metadata in _alike(plugin.GeneratePageMetatadata(task), exact):
+                kind = metadata.get("type")
+                yield dict(VAddr=start, PAddr=physical, length=length, type=kind,
+                           comment=plugin.FormatMetadata(kind, metadata, start))
+
+
+def _alike(pages, exact: bool) -> Iterator[Tuple[int, int, Optional[int], dict]]:
+    """(first address, bytes, first page's physical address, what is known of them) of pages in a row.
+
+    pages: (address, what is known) of each. exact: whether a run's pages have to follow each other in physical memory, too.
+    """
+    start = length = 0
+    physical = known = None
+    for address, metadata in pages:
+        offset = metadata.pop("offset", None)
+        follows = not exact or offset is None or physical is None or offset == physical + length
+        if length and address == start + length and metadata == known and follows:
+            length += _PAGE
+            continue
+        if length:
+            yield start, length, physical, known
+        start, length, physical, known = address, _PAGE, offset, metadata
+    if length:
+        yield start, length, physical, known
+
+
+@replaces(core.DirectoryDumperMixin, "CopyToFile")
+def copy_to_file(plugin, address_space, start, end, out):
+    """Writes what is mapped from start to end, each byte at its distance from start.
+
+    Rekall's own goes on into what is mapped right behind the end.
+    """
+    for run in address_space.get_address_ranges(start=start, end=end):
+        for address in range(max(run.start, start), min(run.end, end), _AT_ONCE):
+            plugin.session.report_progress("Dumping %s MB", (address - start) >> 20)
+            out.seek(address - start)
+            out.write(address_space.read(address, min(_AT_ONCE, min(run.end, end) - address)))
+
+
 @replaces(pas2kas.LinPas2VasResolver, "GetTaskStruct")
 def owner_of_page_tables(resolver, address):
     """A task, or the word by which Rekall calls the kernel, and of which it would make a task, too."""
     return address if isinstance(address, str) else resolver.session.profile.task_struct(address)
+
+
+@replaces(pas2kas.LinPas2VasResolver, "build_address_map")
+def address_map(resolver, dtb, userspace=True):
+    """(physical address, bytes, virtual address) of each run, behind one of nothing: Rekall's own never finds the first."""
+    return [(-1, 0, 0), *any_pas2kas.Pas2VasResolver.build_address_map(resolver, dtb, userspace=userspace)]
 
 
 def apply(profile: obj.Profile) -> None:

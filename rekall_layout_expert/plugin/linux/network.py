@@ -200,12 +200,15 @@ def _content(packet) -> bytes:
 
 @replaces(ifconfig.Ifconfig, "collect")
 def interfaces(plugin):
-    """An interface's IPv4 addresses, and interfaces without any, which Rekall leaves out."""
+    """An interface's IPv4 addresses, and interfaces without any, which Rekall leaves out.
+
+    A tunnel has no hardware address.
+    """
     for device in plugin.get_devs_namespace():
         addresses = list(chain(device.ip_ptr.ifa_list, "ifa_next")) if device.ip_ptr else []
         for address in addresses or [None]:
             yield dict(interface=address.ifa_label if address else device.name, ipv4=address.ifa_address if address else "",
-                       MAC=device.mac_addr, flags=device.flags)
+                       MAC=device.mac_addr if int(device.addr_len) else "", flags=device.flags)
 
 
 @replaces(ifconfig.Ifconfig, "get_devs_namespace")
