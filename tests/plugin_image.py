@@ -31,7 +31,7 @@ PLACES = {
     "_text": 0, "linux_banner": 0x200000, "linux_proc_banner": 0x200400, "phys_base": 0x201000,
     "init_top_pgt": 0x202000, "level3_kernel_pgt": 0x203000, "level2_kernel_pgt": 0x204000,
     "level4_kernel_pgt": 0x205000, "init_task": 0x206000, "tk_core": 0x20A000, "page_offset_base": 0x20A100,
-    "vmalloc_base": 0x20A108, "vmemmap_base": 0x20A110, "_end": 0x20B000,
+    "vmalloc_base": 0x20A108, "vmemmap_base": 0x20A110, "sme_me_mask": 0x20A118, "_end": 0x20B000,
 }
 # As a kernel with 5-level page tables chooses it: 48 bits do not hold it.
 DIRECT_MAP, VMALLOC, VMEMMAP = 0xFF35D2BF00000000, 0xFFA1E47F40000000, 0xFFD4000F00000000
@@ -105,8 +105,11 @@ def carried_config(text, config=CONFIG):
     return {text + 0x180000: b"IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED"}
 
 
-def memory(text=0x2200000, slide=0x1C000000, banner=BANNER, five_levels=False):
-    """The kernel's image, {physical address: bytes}, with _text there and slid by so many bytes."""
+def memory(text=0x2200000, slide=0x1C000000, banner=BANNER, five_levels=False, encrypted=0):
+    """The kernel's image, {physical address: bytes}, with _text there and slid by so many bytes.
+
+    encrypted: the bit that each entry of the page tables has besides.
+    """
     virtual = LINK_TEXT + slide
     content = {}
 
@@ -115,15 +118,16 @@ def memory(text=0x2200000, slide=0x1C000000, banner=BANNER, five_levels=False):
 
     put("linux_banner", banner.encode() + b"\0")
     put("linux_proc_banner", b"%s version %s (build)\0")
+    put("sme_me_mask", struct.pack("<Q", encrypted))
     put("phys_base", struct.pack("<Q", (text - virtual + START_KERNEL_MAP) % (1 << 64)))
     below_top = "level4_kernel_pgt" if five_levels else "level3_kernel_pgt"
-    put("init_top_pgt", struct.pack("<Q", text + PLACES[below_top] | 0x63), 511 * 8)
+    put("init_top_pgt", struct.pack("<Q", text + PLACES[below_top] | 0x63 | encrypted), 511 * 8)
     put("level4_kernel_pgt", struct.pack("<Q", text + PLACES["level3_kernel_pgt"] | 0x63), 511 * 8)
     put("page_offset_base", struct.pack("<QQQ", DIRECT_MAP, VMALLOC, VMEMMAP))
-    put("level3_kernel_pgt", struct.pack("<Q", text + PLACES["level2_kernel_pgt"] | 0x63), 510 * 8)
+    put("level3_kernel_pgt", struct.pack("<Q", text + PLACES["level2_kernel_pgt"] | 0x63 | encrypted), 510 * 8)
     slot = (virtual - START_KERNEL_MAP) >> 21
     for page in range(2):
-        put("level2_kernel_pgt", struct.pack("<Q", text + page * 2 * MEGABYTE | 0xE3), (slot + page) * 8)
+        put("level2_kernel_pgt", struct.pack("<Q", text + page * 2 * MEGABYTE | 0xE3 | encrypted), (slot + page) * 8)
     put("tk_core", struct.pack("<qq", (BOOT_TIME + 5) * 10 ** 9, 5 * 10 ** 9), 8)
 
     def task_at(number):

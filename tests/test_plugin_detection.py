@@ -18,7 +18,8 @@ from rekall.plugins.addrspaces import elfcore, standard
 
 import rekall_layout_expert
 from rekall_layout_expert import supply
-from rekall_layout_expert.plugin import address_spaces, analysis, detection, five_levels, profile_maker, subject
+from rekall_layout_expert.plugin import (
+    address_spaces, analysis, detection, encrypted_memory, five_levels, profile_maker, subject)
 from rekall_layout_expert.plugin.options import Named
 from rekall_layout_expert.supply.matching import Level, Match
 
@@ -195,6 +196,19 @@ def test_pslist_of_a_machine_with_five_levels_of_page_tables(home, image, made, 
     rekall = open_image(image)
     assert tasks(rekall) == TASKS
     assert type(rekall.kernel_address_space) is five_levels.FiveLevelMemory
+
+
+@pytest.mark.parametrize("bit", [47, 51])
+def test_the_bit_of_encrypted_pages_is_no_part_of_an_address(home, image, made, bit):
+    WRITERS["lime"](image, plugin_image.memory(encrypted=1 << bit))
+    rekall = open_image(image)
+    assert tasks(rekall) == TASKS
+    memory = rekall.kernel_address_space
+    assert type(memory) is encrypted_memory.EncryptedMemory
+    start = plugin_image.LINK_TEXT + 0x1C000000
+    assert memory.vtop(start + 0x201234) == 0x2401234
+    assert [(run.start & (1 << 64) - 1, run.file_offset) for run in memory.get_mappings()] == [
+        (start & (1 << 48) - 1, 0x2200000), (start + 0x200000 & (1 << 48) - 1, 0x2400000)]
 
 
 def test_five_levels_are_translated_from_the_48_bits_that_rekall_keeps(home, image, made):

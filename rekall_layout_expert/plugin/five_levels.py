@@ -12,6 +12,8 @@ from typing import Iterator, Optional
 from rekall.plugins.addrspaces import amd64, intel
 from rekall.plugins.linux import common
 
+from rekall_layout_expert.plugin.encrypted_memory import EncryptedMemory, encryption_bit
+
 _KEPT = (1 << 48) - 1
 _USER_SPACE = 1 << 47
 _LAST_ENTRY = 511
@@ -90,7 +92,7 @@ class FiveLevelMemory(amd64.AMD64PagedMemory):
 
 
 class FindPageTables(common.LinuxFindDTB):
-    """Rekall's own search, with the address space that fits the number of levels."""
+    """Rekall's own search, with the address space that fits the page tables."""
 
     def GetAddressSpaceImplementation(self):
         top, level4 = (self.profile.get_constant(name, is_address=True)
@@ -98,4 +100,8 @@ class FindPageTables(common.LinuxFindDTB):
         if top and level4 and has_five_levels(self.physical_address_space, self.profile.phys_addr(top),
                                               self.profile.phys_addr(level4)):
             return FiveLevelMemory
+        text, mask = (self.profile.get_constant(name) for name in ("_text", "sme_me_mask"))
+        if text and mask and encryption_bit(self.physical_address_space, {"_text": text, "sme_me_mask": mask},
+                                            self.profile.phys_addr(self.profile.get_constant("_text", is_address=True))):
+            return EncryptedMemory
         return super().GetAddressSpaceImplementation()

@@ -18,12 +18,11 @@ from __future__ import annotations
 import struct
 from typing import Callable, Iterator, Mapping, NamedTuple, Optional
 
-from rekall.plugins.addrspaces import amd64
-
 from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.host.image import Memory
 from rekall_layout_expert.host.kcore import kcore_text_segment
 from rekall_layout_expert.kernel_config import KernelConfig
+from rekall_layout_expert.plugin.encrypted_memory import EncryptedMemory, encryption_bit
 from rekall_layout_expert.plugin.five_levels import has_five_levels
 from rekall_layout_expert.profile.symbols import text_link_address
 
@@ -117,7 +116,7 @@ def locate_in_image(memory, addresses: Mapping[str, int], image: str, symbols: s
         # A kernel without CONFIG_X86_5LEVEL does not have it.
         level4 = place + addresses.get("level4_kernel_pgt", text) - text
         table = level4 if has_five_levels(memory, place + top, level4) else place + top
-        space = amd64.AMD64PagedMemory(base=memory, session=memory.session, dtb=table)
+        space = EncryptedMemory(encryption_bit(memory, addresses, place), base=memory, session=memory.session, dtb=table)
         if space.vtop(addresses["linux_banner"] + slide) == place + distances["linux_banner"]:
             return Location(slide, place, banner)
         rejected.append(f"{place:#x} (its page tables do not lead there)")

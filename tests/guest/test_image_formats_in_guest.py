@@ -18,7 +18,7 @@ from rekall_layout_expert.pre_ast.storage import dumps
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow]
 
-_PROCESSES = "for p in /proc/[0-9]*; do read name < $p/comm && echo ${p#/proc/} $name; done 2>/dev/null"
+_PROCESSES = "for p in /proc/[0-9]*; do read name < $p/comm && echo ${p#/proc/} $name; done 2>/dev/null; true"
 
 
 @pytest.fixture(scope="module", params=list(kernels.SUITES))
