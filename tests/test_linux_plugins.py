@@ -409,7 +409,7 @@ TYPED = ["echo first of all", "cd /tmp", "ls -la /nowhere", "export SECRET=hunte
 @pytest.mark.plugins("zsh")
 def test_zsh(guest):
     run, _ = guest
-    rows = [row for row in recorded(run, "zsh") if "command" in row]
+    rows = [row for row in run("zsh").rows if "command" in row]
     assert [(row["counter"], row["command"], row["task"]["comm"]) for row in rows] == [
         (number, command, "zsh") for number, command in enumerate(TYPED, 1)]
     times = [time for row in rows for time in (row["started"], row["ended"])]
@@ -442,7 +442,7 @@ def test_keepassx_says_that_there_is_none(tmp_path):
 def test_heap_of_the_first_process(guest):
     """A shell that waits: its heap is what the kernel says, and has what its script exported."""
     run, truth = guest
-    row, = recorded(run, "heapinfo", pids=[1])
+    row, = run("heapinfo", pids=[1]).rows
     found = run("heapdump", pids=[1], dump_dir=".")
     sizes = {name: int(re.search(r"size-(\d+)", name)[1]) for name in found.files}
     (start, end), = [map_of(line)[:2] for line in truth["processes"]["1"]["maps"].splitlines() if "[heap]" in line]
@@ -460,7 +460,7 @@ def test_heap_of_the_first_process(guest):
 @pytest.mark.plugins("heapinfo")
 def test_threads_have_arenas(guest):
     run, _ = guest
-    rows = recorded(run, "heapinfo")
+    rows = run("heapinfo").rows
     # The workload has three threads that wait, in a process that is a python.
     assert sorted((row["arenas"], row["heap_infos"]) for row in rows)[-1] == (4, 3) and len(rows) >= 5
 
@@ -468,7 +468,6 @@ def test_threads_have_arenas(guest):
 @pytest.mark.plugins("heapsearch", "heaprefs")
 def test_heapsearch_and_heaprefs(guest):
     run, _ = guest
-    recorded(run, "heapinfo", pids=[1])
     text = run("heapsearch", pids=[1], string="LANG=C.UTF-8").text
     chunk, = re.findall(r"The chunk \(0x(\w+)\) below contains", text)
     assert text == run("heapsearch", pids=[1], regex="LANG=C[.]UTF-[0-9]").text.replace("LANG=C[.]UTF-[0-9]", "LANG=C.UTF-8")
@@ -523,21 +522,13 @@ TOLD = {"netdev_chain": {"arp_netdev_event", "inetdev_event", "fib_netdev_event"
 def test_notifier_chains(guest):
     run, _ = guest
     chains = {}
-    rows = recorded(run, "notifier_chains")
+    rows = run("notifier_chains").rows
     for name, index, priority, address, module, symbol in rows:
         assert index == len(chains.setdefault(name, [])) and address and module and symbol.startswith(module)
         chains[name].append((priority, symbol.replace("linux!", "")))
     assert all(calls == sorted(calls, key=lambda call: -call[0]) for calls in chains.values())
     assert all(names <= {symbol for _, symbol in chains[name]} for name, names in TOLD.items())
     assert len(rows) > 20
-
-
-def recorded(run, name, **arguments):
-    """A plugin's rows, unless the image was recorded before this was asked for."""
-    rows = run(name, **arguments).rows
-    if not rows:
-        pytest.skip("the image was recorded before these pages were read")
-    return rows
 
 
 @pytest.mark.plugins("check_creds")
