@@ -226,6 +226,7 @@ def _without_disk_images(tsk):
 
 def _with_booleans(native_types):
     native_types.obj.Bool.__str__ = lambda self: str(bool(self.v()))
+    native_types.obj.Bool.__bool__ = lambda self: bool(self.v())  # which is what tables show
     for types in vars(native_types).values():
         if isinstance(types, dict) and "bool" in types:
             types["bool"] = native_types.obj.Curry(native_types.obj.Bool, type_name="bool", format_string="?")

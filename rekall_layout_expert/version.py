@@ -1,3 +1,3 @@
 """The version of the Layout Expert, for the package's metadata and for the keys of what it stores."""
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"

@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 import re
 import stat
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -146,8 +147,20 @@ def test_vadmap(guest):
     valid = pages_in([row for row in rows if row["type"] == "Valid"], "VAddr", "length", "PAddr")
     told = {address: physical for address, (physical, _) in pages_of(truth).items()}
     assert len(told) > 100 and {address: valid.get(address) for address in told} == told
+    assert all(row["comment"] == "PhysAS @ %#x " % row["PAddr"] for row in rows if row["type"] == "Valid")
     assert all(any(start <= address < end for start, end in mapped) for address in valid)
     assert sum(row["length"] for row in rows) == sum(end - start for start, end in mapped if end < 1 << 47)
+
+
+@pytest.mark.plugins("vaddump")
+def test_vaddump_writes_each_area(guest):
+    """What it writes is looked at in guests: recorded images have not all of a process."""
+    run, truth = guest
+    pid = truth["sleeping"]["pid"]
+    mapped = [map_of(line) for line in truth["processes"][str(pid)]["maps"].splitlines()]
+    assert {"[heap]", "[stack]"} <= {area[7] for area in mapped}
+    assert set(run("vaddump", pids=[pid], dump_dir=".").files) == {
+        "sleep.%d.%08x-%08x.dmp" % (pid, *area[:2]) for area in mapped if area[7] != "[vsyscall]"}
 
 
 @pytest.mark.plugins("memmap")
@@ -203,6 +216,20 @@ def test_dis_names_the_function(guest):
     assert "linux!vfs_read" in rows[0][0] and len(rows) > 10
 
 
+@pytest.mark.parametrize("limit, mode", [(0x7FFF_FFFF_F000, "AMD64"), (0xFFFF_E000, "I386")])
+def test_dis_takes_a_process_for_what_it_may_map(tmp_path, limit, mode):
+    def end_of_memory(rekall):
+        return {task.mm.task_size.obj_offset: struct.pack("<Q", limit) for task in rekall.plugins.pslist().filter_processes() if task.mm}
+
+    rekall = linux_plugins.tampered_with(linux_plugins.FIXTURES / KERNELS[-1], tmp_path / "edited", end_of_memory)
+    tasks = list(rekall.plugins.pslist().filter_processes())
+    assert {task.address_mode for task in tasks if task.mm} == {mode}
+    assert {task.address_mode for task in tasks if not task.mm} == {"AMD64"}
+    with rekall.plugins.cc() as context:
+        context.SwitchProcessContext(next(task for task in tasks if task.mm))
+        linux_plugins.run(rekall, "dis", offset=int(tasks[0].mm.start_code) & ~0xFFF, length=4)
+
+
 @pytest.mark.plugins("lsof")
 def test_lsof(guest):
     run, truth = guest
@@ -217,7 +244,7 @@ def test_lsof(guest):
 
 STATES = {1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 6: "TIME_WAIT", 7: "CLOSE", 8: "CLOSE_WAIT", 9: "LAST_ACK",
           10: "LISTEN", 11: "CLOSING"}
-PROTOCOLS = {"tcp": "TCP", "tcp6": "TCP", "udp": "UDP", "udp6": "UDP", "raw": "ICMP", "raw6": "UNKNOWN (58)"}
+PROTOCOLS = {"tcp": "TCP", "tcp6": "TCP", "udp": "UDP", "udp6": "UDP", "raw": "ICMP", "raw6": "ICMPV6"}
 
 
 @pytest.mark.plugins("netstat")

@@ -50,6 +50,16 @@ def test_formats_have_each_row(image, plugin, form, monkeypatch):
         assert (folder / "files" / re.sub(r"[^\w.@{}\[\]\- ]", lambda found: f"%{ord(found[0]):x}", name)).read_bytes() == content
 
 
+def test_tables_show_what_is_false(image, monkeypatch):
+    rekall, folder = image
+    monkeypatch.chdir(folder)
+    told = {row["key"]: row["value"] for row in linux_plugins.run(rekall, "lsmod_parameters").rows if isinstance(row["value"], bool)}
+    rekall.SetParameter("format", "text")
+    rekall.RunPlugin("lsmod_parameters", output="table")
+    shown = dict(re.findall(r"(\w+) +(True|False) *$", (folder / "table").read_text(), re.MULTILINE))
+    assert set(shown.values()) == {"True", "False"} and shown == {key: str(value) for key, value in told.items()}
+
+
 def test_rows_as_data_say_what_the_table_says(image, monkeypatch):
     rekall, folder = image
     monkeypatch.chdir(folder)

@@ -141,7 +141,8 @@ def collect_maps(plugin):
 def collect_pages(plugin):
     """Runs of pages that are mapped, or not, alike.
 
-    Rekall's own gives each run the address of the one behind it, and counts a first page that there is not.
+    Rekall's own gives each run the address of the one behind it, counts a first page that there is not, and comments on
+    where a page is in physical memory with where it is mapped.
     """
     exact = plugin.plugin_args.verbosity >= _VERBOSE
     for task in plugin.filter_processes():
@@ -153,7 +154,7 @@ def collect_pages(plugin):
             for start, length, physical, metadata in _alike(plugin.GeneratePageMetatadata(task), exact):
                 kind = metadata.get("type")
                 yield dict(VAddr=start, PAddr=physical, length=length, type=kind,
-                           comment=plugin.FormatMetadata(kind, metadata, start))
+                           comment=plugin.FormatMetadata(kind, metadata, physical))
 
 
 def _alike(pages, exact: bool) -> Iterator[Tuple[int, int, Optional[int], dict]]:
@@ -174,6 +175,25 @@ def _alike(pages, exact: bool) -> Iterator[Tuple[int, int, Optional[int], dict]]
         start, length, physical, known = address, _PAGE, offset, metadata
     if length:
         yield start, length, physical, known
+
+
+@replaces(proc_maps.LinVadDump, "render")
+def write_areas(plugin, renderer):
+    """Writes each area of each process to a file of its own.
+
+    Rekall's own passes over what is of no file: heaps, stacks, and where code was injected.
+    """
+    for task in plugin.filter_processes():
+        if not task.mm:
+            continue
+        renderer.format("Pid: {0:6}\n", task.pid)
+        space = task.get_process_address_space()
+        for area in areas_of(task):
+            start, end = int(area.vm_start), int(area.vm_end)
+            filename = f"{task.comm}.{task.pid}.{start:08x}-{end:08x}.dmp"
+            renderer.format("Writing {0}, pid {1} to {2}\n", task.comm, task.pid, filename)
+            with renderer.open(directory=plugin.dump_dir, filename=filename, mode="wb") as file:
+                plugin.CopyToFile(space, start, end, file)
 
 
 @replaces(core.DirectoryDumperMixin, "CopyToFile")

@@ -21,6 +21,8 @@ _ADDRESS_SIZES = {c_socket.AF_INET: 4, c_socket.AF_INET6: 16}
 _SUN_PATH, _LONGEST_SUN_PATH = 2, 108
 _SYN_RECV, _TIME_WAIT, _NEW_SYN_RECV = 3, 6, 12
 _TCP = linux.linux_overlay["sock"][1]["sk_protocol"][1][1]["choices"][c_socket.IPPROTO_TCP]
+# Protocols that Rekall's list lacks (linux/in.h, linux/in6.h).
+_YOUNGER = {"sk_protocol": {58: "IPPROTO_ICMPV6", 143: "IPPROTO_ETHERNET", 262: "IPPROTO_MPTCP"}}
 _STATES = linux.linux_overlay["sock_common"][1]["skc_state"][1][1]["choices"]
 # What is sent at once is at most so long, in packets and in bytes.
 _MOST_PACKETS, _LONGEST_PACKET, _MOST_FRAGMENTS = 1 << 16, 1 << 20, 64
@@ -264,7 +266,7 @@ def apply(profile: obj.Profile) -> None:
         if found:
             kind, *arguments = found[1]
             overlay[member] = [None, ["Enumeration", dict(
-                choices=linux.linux_overlay["sock"][1][member][1][1]["choices"], target=kind,
+                choices={**linux.linux_overlay["sock"][1][member][1][1]["choices"], **_YOUNGER.get(member, {})}, target=kind,
                 target_args=arguments[0] if arguments else {})]]
     if overlay:
         profile.add_overlay({"sock": [None, overlay]})

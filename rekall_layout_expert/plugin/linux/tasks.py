@@ -34,6 +34,11 @@ class Task(linux.task_struct):
         return self.obj_profile.UnixTimeStamp(value=(boot + int(since_boot)) // _NANOSECONDS)
 
     @property
+    def address_mode(self):
+        """The instruction set that `dis` takes its memory apart by. What a 32-bit process may map ends at 4 GB."""
+        return "I386" if self.mm and int(self.mm.task_size) <= 1 << 32 else "AMD64"
+
+    @property
     def commandline(self):
         """The arguments of a process, or of a kernel thread its name, as `ps` has it."""
         if not self.mm:
