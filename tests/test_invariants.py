@@ -119,6 +119,13 @@ def test_a_right_profile(memory):
     assert check(memory) is None
 
 
+@pytest.mark.parametrize("allocated", [0xFF11000000000000, 0xFF35D2BF00000000])
+def test_a_right_profile_where_memory_is_mapped_as_with_five_levels(monkeypatch, request, allocated):
+    """Of such an address the lower 48 bits may be anything."""
+    monkeypatch.setitem(globals(), "ALLOCATED", allocated)
+    assert check(request.getfixturevalue("memory")) is None
+
+
 @pytest.mark.parametrize("struct_name, member, by, told", [
     ("task_struct", "comm", 8, "init_task reads pid 0"), ("task_struct", "pid", 8, "init_task reads pid "),
     ("task_struct", "tasks", 16, "the list of tasks is none"), ("task_struct", "tasks", -8, "the list of tasks"),

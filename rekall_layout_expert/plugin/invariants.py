@@ -13,7 +13,7 @@ from rekall_layout_expert.errors import LayoutExpertError
 from rekall_layout_expert.verification.neutral import native_size
 
 _KEPT = (1 << 48) - 1  # Rekall's addresses
-_KERNEL_SPACE = 1 << 47
+_KERNEL_SPACE = 0xFF << 56  # with five levels of page tables; with four it is the last part of that
 # PID_MAX_LIMIT
 _MOST_TASKS = 1 << 22
 # A running kernel's list may change under the walk.
@@ -99,9 +99,10 @@ class Invariants:
             if closes:
                 return [node - offset for node in nodes], None
         # An image that was taken while the system ran may hold the list as it never was, in one place.
-        after, before = self._links(head) or (head, head)
+        pointers = self._pointers(head) or (_KERNEL_SPACE, _KERNEL_SPACE)
+        after, before = (pointer & _KEPT for pointer in pointers)
         ends = [links[which] for links, which in ((self._links(after), 1), (self._links(before), 0)) if links]
-        if ends and head not in ends or min(after, before) < _KERNEL_SPACE:
+        if ends and head not in ends or min(pointers) < _KERNEL_SPACE:
             raise LayoutExpertError("the list of tasks is none")
         return [node - offset for node in nodes], "the list of tasks is broken; some may be missing"
 
@@ -127,9 +128,9 @@ class Invariants:
         for member, what, is_sane in (
             ("pid", "numbers", lambda pid, _: 0 < pid < _MOST_TASKS),
             ("group_leader", "group leaders", lambda leader, task: leader & _KEPT == task),
-            ("real_parent", "parents", lambda parent, _: parent & _KEPT >= _KERNEL_SPACE),
-            ("cred", "credentials", lambda cred, _: cred & _KEPT >= _KERNEL_SPACE),
-            ("mm", "memory descriptors", lambda mm, _: not mm or mm & _KEPT >= _KERNEL_SPACE),
+            ("real_parent", "parents", lambda parent, _: parent >= _KERNEL_SPACE),
+            ("cred", "credentials", lambda cred, _: cred >= _KERNEL_SPACE),
+            ("mm", "memory descriptors", lambda mm, _: not mm or mm >= _KERNEL_SPACE),
         ):
             values = [(self._value(task, "task_struct", member), task) for task in tasks]
             known = [(value, task) for value, task in values if value is not None]
@@ -189,9 +190,13 @@ class Invariants:
         return int.from_bytes(data, "little") if data else None
 
     def _links(self, node: int) -> Optional[Tuple[int, int]]:
-        """A list_head's next and prev."""
+        """A list_head's next and prev, as Rekall's addresses."""
+        pointers = self._pointers(node)
+        return pointers and (pointers[0] & _KEPT, pointers[1] & _KEPT)
+
+    def _pointers(self, node: int) -> Optional[Tuple[int, int]]:
         data = self._bytes(node, 16)
-        return data and (int.from_bytes(data[:8], "little") & _KEPT, int.from_bytes(data[8:], "little") & _KEPT)
+        return data and (int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little"))
 
     def _bytes(self, address: Optional[int], length: int) -> Optional[bytes]:
         if address is None or not all(map(self._is_there, {address, address + length - 1})):
