@@ -3,16 +3,16 @@
 Ends, with all that it made, when it is killed.
 """
 import ctypes
+import itertools
 import mmap
 import os
-import select
-import signal
 import socket
 import threading
 import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 FOLDER = "/run/restless"
+AT_ONCE = 3
 
 
 def live_shortly():
@@ -37,11 +37,12 @@ def remount():
 
 
 os.makedirs(FOLDER + "/mounted", exist_ok=True)
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.nice(10)  # who looks on is to come to an end, too
 print("ready", flush=True)
-while True:
+for number in itertools.count():
     if not os.fork():
         live_shortly()
         os._exit(0)
+    if number >= AT_ONCE:
+        os.wait()
     remount()
-    select.select([], [], [], 0.01)

@@ -155,7 +155,7 @@ def test_lists_that_change_while_they_are_walked_end(moment):
             found[name] = guest.run_plugin(name, arguments)["rows"]
         assert guest.check("kill -0 $(cat /run/restless.pid) && echo still running") == "still running\n"
     finally:
-        guest.check("kill $(cat /run/restless.pid); rm -r /run/restless*")
+        guest.run("kill $(cat /run/restless.pid); sleep 1; umount -l /run/restless/mounted; rm -r /run/restless*")
     processes = test_linux_plugins.processes_of(truth)
     seen = test_linux_plugins.observers(truth)
     assert set(processes) <= {row["proc"]["pid"] for row in found["pslist"]}
