@@ -184,6 +184,12 @@ def test_where_the_kernels_text_is(guest):
     assert (steps[0]["Offset"] & (1 << 48) - 1, steps[0]["Base AS Offset"]) == (text & (1 << 48) - 1, int(place, 16))
 
 
+def test_inspect_vaddr_says_what_is_not_mapped(tmp_path):
+    rekall, _ = linux_plugins.open_fixture(linux_plugins.FIXTURES / KERNELS[-1], tmp_path)
+    with pytest.raises(PluginError, match="0xffff99991234.* is not mapped, or not in the image"):
+        linux_plugins.run(rekall, "inspect_vaddr", address=0xFFFF_9999_1234_0000)
+
+
 @pytest.mark.plugins("pas2vas")
 def test_pas2vas_names_who_has_mapped_a_page(guest):
     run, truth = guest

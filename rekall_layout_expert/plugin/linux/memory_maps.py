@@ -9,7 +9,9 @@ import struct
 from typing import Iterator, List, Optional, Tuple
 
 from rekall import obj
+from rekall.plugin import PluginError
 from rekall.plugins import core
+from rekall.plugins.common import inspection
 from rekall.plugins.common import pas2kas as any_pas2kas
 from rekall.plugins.linux import pas2kas, proc_maps
 from rekall.plugins.overlays.linux import linux
@@ -175,6 +177,20 @@ def _alike(pages, exact: bool) -> Iterator[Tuple[int, int, Optional[int], dict]]
         start, length, physical, known = address, _PAGE, offset, metadata
     if length:
         yield start, length, physical, known
+
+
+@replaces(inspection.MemoryTranslation, "collect")
+def translations(plugin):
+    """As Rekall's own, which ends in an AttributeError at what is not mapped, or not in the image."""
+    space, address = plugin.session.GetParameter("default_address_space"), int(plugin.plugin_args.address)
+    while space is not None:
+        run = space.vtop_run(address)
+        if run is None:
+            raise PluginError(f"{address:#x} is not there in {plugin._GetASName(space)}: it is not mapped, or not in the image")
+        if run.address_space == space:
+            return
+        yield plugin._GetASName(space), address, plugin._GetASName(run.address_space), run.file_offset
+        space, address = run.address_space, run.file_offset
 
 
 @replaces(proc_maps.LinVadDump, "render")
