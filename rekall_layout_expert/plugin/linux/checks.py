@@ -15,7 +15,7 @@ from rekall import obj
 from rekall.plugins.linux import check_afinfo, check_fops, check_idt, check_syscall, check_tty
 from rekall_lib import utils
 
-from rekall_layout_expert.plugin.linux.lists import MOST, is_readable, list_entries, rb_entries
+from rekall_layout_expert.plugin.linux.lists import depth_first, is_readable, list_entries, rb_entries
 from rekall_layout_expert.plugin.linux.files import children_of
 from rekall_layout_expert.plugin.linux.mounts import mounts_of
 from rekall_layout_expert.plugin.linux.paths import has_mounts
@@ -259,15 +259,9 @@ def entries_of_proc(plugin) -> Iterator[Tuple[obj.Struct, str]]:
     for namespace in list_entries(namespaces, "net", "list"):
         if namespace.m("proc_net"):
             stack.insert(0, (namespace.proc_net.deref(), "/proc/self/net"))
-    seen = set()
-    while stack and len(seen) < MOST:
-        entry, path = stack.pop()
-        if not entry or entry.obj_offset in seen:
-            continue
-        seen.add(entry.obj_offset)
-        yield entry, path
-        stack.extend((child, f"{path}/{utils.SmartUnicode(child.Name)}")
-                     for child in rb_entries(entry.subdir, "proc_dir_entry", "subdir_node"))
+    return depth_first(stack, lambda entry, path: (
+        (child, f"{path}/{utils.SmartUnicode(child.Name)}")
+        for child in rb_entries(entry.subdir, "proc_dir_entry", "subdir_node")))
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

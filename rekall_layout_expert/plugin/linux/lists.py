@@ -6,7 +6,7 @@ twice through one node, stops at what cannot be read, and has a bound.
 from __future__ import annotations
 
 import struct
-from typing import Iterator, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Tuple
 
 from rekall import obj
 from rekall.plugin import PluginError
@@ -65,6 +65,22 @@ def rb_entries(root, struct_name: str, member: str, most: int = MOST) -> Iterato
         found = stack.pop()
         yield container_of(found.reference(), struct_name, member)
         node = found.rb_right
+
+
+def depth_first(stack: List[Tuple[obj.Struct, Any]],
+                below: Callable[[obj.Struct, Any], Iterable[Tuple[obj.Struct, Any]]]) -> Iterator[Tuple[obj.Struct, Any]]:
+    """What a tree holds, each struct with what its place tells of it, before those below it.
+
+    stack: where to begin; below: what hangs on a struct. Of both the last comes first.
+    """
+    seen = set()
+    while stack and len(seen) < MOST:
+        found, place = stack.pop()
+        if not found or found.obj_offset in seen:
+            continue
+        seen.add(found.obj_offset)
+        yield found, place
+        stack.extend(below(found, place))
 
 
 def xarray_entries(root, most: int = MOST) -> Iterator[Tuple[int, int, int]]:

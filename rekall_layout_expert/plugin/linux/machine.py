@@ -6,7 +6,7 @@ import struct
 from rekall.plugin import PluginError
 from rekall.plugins.linux import common, cpuinfo, iomem
 
-from rekall_layout_expert.plugin.linux.lists import MOST
+from rekall_layout_expert.plugin.linux.lists import depth_first
 from rekall_layout_expert.plugin.linux.replacing import replaces
 
 _MOST_PROCESSORS = 8192
@@ -62,12 +62,5 @@ def _per_cpu(profile, vm, name: str, number: int):
 def resources(plugin):
     """(struct resource, depth) of each, depth first; Rekall's own recurses once for each sibling."""
     root = plugin.profile.get_constant_object("iomem_resource", target="resource", vm=plugin.kernel_address_space)
-    stack, seen = [(root, 0)], set()
-    while stack and len(seen) < MOST:
-        resource, depth = stack.pop()
-        if not resource or resource.obj_offset in seen:
-            continue
-        seen.add(resource.obj_offset)
-        yield resource, depth
-        stack.append((resource.sibling.deref(), depth))
-        stack.append((resource.child.deref(), depth + 1))
+    return depth_first([(root, 0)], lambda resource, depth: (
+        (resource.sibling.deref(), depth), (resource.child.deref(), depth + 1)))

@@ -8,7 +8,7 @@ from rekall.plugins.linux import mount as rekall_mount
 from rekall.plugins.overlays.linux import vfs
 from rekall_lib import utils
 
-from rekall_layout_expert.plugin.linux.lists import MOST, list_entries
+from rekall_layout_expert.plugin.linux.lists import depth_first, list_entries
 from rekall_layout_expert.plugin.linux.paths import has_mounts, path_of
 from rekall_layout_expert.plugin.linux.replacing import members_of, replaces
 
@@ -48,11 +48,8 @@ def mount_points(plugin):
 
 def mounts_of(namespace) -> Iterator:
     """All struct mounts of a namespace, each before what is mounted on it."""
-    stack, seen = [namespace.root.deref()], set()
-    while stack and len(seen) < MOST:
-        mount = stack.pop()
-        if mount.obj_offset in seen:
-            continue
-        seen.add(mount.obj_offset)
+    def mounted_on(mount, _):
+        return reversed([(each, None) for each in list_entries(mount.mnt_mounts, "mount", "mnt_child")])
+
+    for mount, _ in depth_first([(namespace.root.deref(), None)], mounted_on):
         yield mount
-        stack.extend(reversed(list(list_entries(mount.mnt_mounts, "mount", "mnt_child"))))
